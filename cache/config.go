@@ -1,0 +1,41 @@
+package cache
+
+import (
+	"errors"
+	"time"
+
+	"imapauthd/proto"
+)
+
+// Config is the [cache] table.
+type Config struct {
+	// PositiveTTL is how long an Accept is believed. "0s": never.
+	PositiveTTL proto.Duration `toml:"positive_ttl"`
+	// NegativeTTL is how long a Reject is believed. "0s": never.
+	NegativeTTL proto.Duration `toml:"negative_ttl"`
+	// Accounts bounds the accounts remembered in the positive cache.
+	Accounts int `toml:"accounts"`
+	// NegativeAccounts bounds the accounts remembered in the negative one.
+	NegativeAccounts int `toml:"negative_accounts"`
+}
+
+// DefaultConfig is what a daemon that was told nothing remembers.
+func DefaultConfig() Config {
+	return Config{
+		PositiveTTL:      proto.Duration(10 * time.Minute),
+		NegativeTTL:      proto.Duration(time.Minute),
+		Accounts:         100_000,
+		NegativeAccounts: 100_000,
+	}
+}
+
+// Validate returns a proto.KeyError for the first value that cannot work.
+func (c *Config) Validate() error {
+	if c.Accounts < 1 {
+		return &proto.KeyError{Key: "accounts", Err: errors.New("must be at least 1")}
+	}
+	if c.NegativeAccounts < 1 {
+		return &proto.KeyError{Key: "negative_accounts", Err: errors.New("must be at least 1")}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package imap
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"imapauthd/proto"
+)
+
+// Config is one [[server]] table: an IMAP server and how to ask it.
+type Config struct {
+	// Name is how requests, logs and metrics call the server.
+	Name string `toml:"name"`
+	// URL lists the server's addresses, tried in order.
+	URL []URL `toml:"url"`
+	// Domains lists the domains whose accounts the server knows: "example.com",
+	// or "*.example.com" for every domain below it. Empty: every other account.
+	Domains []string `toml:"domains"`
+	// AnyDomain allows a server without domains that is not loopback.
+	AnyDomain bool `toml:"any_domain"`
+	// Username is what is sent as the account: {user} is the authcid, {local} and
+	// {domain} are what stands before and after its last "@".
+	Username string `toml:"username"`
+	// CAFile holds the trusted certificates, PEM. Empty: the system's.
+	CAFile string `toml:"ca_file"`
+	// TLSName is the name to verify; empty: the URL's host.
+	TLSName string `toml:"tls_name"`
+	// Connections bounds the connections open to one URL, of every kind.
+	Connections int `toml:"connections"`
+	// Warm bounds the connections kept warm for one URL. 0: none.
+	Warm int `toml:"warm"`
+	// ClientIP tells the server the mail client's address, by ID (RFC 2971).
+	ClientIP bool `toml:"client_ip"`
+	// PerAddress says that the server's verdict depends on that address.
+	PerAddress bool `toml:"per_address"`
+	// Alert is the verdict for NO [ALERT], which servers give both for disabled
+	// accounts and for passing trouble: "reject" (not cached) or "tempfail".
+	Alert string `toml:"alert"`
+}
+
+// DefaultConfig is the server of a daemon that was told nothing.
+func DefaultConfig() Config {
+	return Config{
+		Name:        "default",
+		URL:         []URL{{Scheme: "imap", Host: "localhost", Port: 143}},
+		Domains:     []string{},
+		Username:    "{user}",
+		Connections: 16,
+		Warm:        4,
+		ClientIP:    true,
+		Alert:       "reject",
+	}
+}
+
+// serverName is what a name may be: it stands in requests, logs and labels.
+var serverName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+// placeholder finds what stands in braces in a username template.
+var placeholder = regexp.MustCompile(`\{[^{}]*\}?|\}`)
+
+// Validate returns a proto.KeyError for the first value that cannot work.
+func (c *Config) Validate() error {
+	if !serverName.MatchString(c.Name) {
+		return proto.BadKey("name", "%q is not a name (letters, digits, dot, dash, underscore; at most 63)", c.Name)
+	}
+	if len(c.URL) == 0 {
+		return &proto.KeyError{Key: "url", Err: errors.New("names no server (write [\"imaps://HOST\"])")}
+	}
+	if !c.AnyDomain && len(c.Domains) == 0 {
+		for _, u := range c.URL {
+			if !u.Loopback() {
+				return proto.BadKey("url", "%s is not this machine and has no domains, so every account there could send mail here: list its domains, or set any_domain = true", u)
+			}
+		}
+	}
+	for _, d := range c.Domains {
+		if _, err := canonicalDomain(strings.TrimPrefix(d, "*.")); err != nil {
+			return proto.BadKey("domains", "%q is not a domain: %w", d, err)
+		}
+	}
+	if err := validUsername(c.Username); err != nil {
+		return &proto.KeyError{Key: "username", Err: err}
+	}
+	if _, err := c.roots(); err != nil {
+		return &proto.KeyError{Key: "ca_file", Err: err}
+	}
+	if c.Connections < 1 {
+		return &proto.KeyError{Key: "connections", Err: errors.New("must be at least 1")}
+	}
+	if c.Warm < 0 || c.Warm > c.Connections {
+		return proto.BadKey("warm", "must be between 0 and connections (%d)", c.Connections)
+	}
+	if c.Alert != "reject" && c.Alert != "tempfail" {
+		return proto.BadKey("alert", "%q is not a verdict (one of: reject, tempfail)", c.Alert)
+	}
+	return nil
+}
+
+// validUsername refuses a template without a placeholder, which would make
+// every account one account, and placeholders that there are not.
+func validUsername(s string) error {
+	found := placeholder.FindAllString(s, -1)
+	for _, p := range found {
+		if p != "{user}" && p != "{local}" && p != "{domain}" {
+			return fmt.Errorf("%q is not a placeholder (one of: {user}, {local}, {domain})", p)
+		}
+	}
+	if !strings.Contains(s, "{user}") && !strings.Contains(s, "{local}") {
+		return fmt.Errorf("%q contains neither {user} nor {local}, so every account would be the same", s)
+	}
+	return nil
+}

@@ -1,0 +1,42 @@
+package proto
+
+import "net/netip"
+
+// Request is one question: is this the password of this account? The first part
+// comes from the front-end, complete and checked; Trail is written on the way.
+// A Request belongs to one goroutine; a copy of the struct is a copy of it.
+type Request struct {
+	// Authcid is the account whose password is checked, exactly as the mail
+	// client gave it. Not empty, no NUL, no control character.
+	Authcid string
+	// Authzid is the account to act as (RFC 4616 §2); empty: the authcid itself.
+	// No NUL, no control character.
+	Authzid string
+	// Password is not empty and holds no NUL.
+	Password Password
+
+	// Client is the mail client's address and Local the one it connected to.
+	// The zero Addr or port 0: not told. Neither carries a zone.
+	Client, Local netip.AddrPort
+	// Secured tells that the mail client's connection was under TLS.
+	Secured bool
+	// Server is the name of a configured server, in place of routing by the
+	// account's domain; empty: route.
+	Server string
+	// Session is the mail server's name for the session, for logs here and there.
+	// Printable ASCII, at most 128 bytes.
+	Session string
+
+	// Trail is left by the links that the request passes.
+	Trail Trail
+}
+
+// Trail tells how a verdict came about.
+type Trail struct {
+	// Source is the link that decided.
+	Source Source
+	// Server is the name of the configured server that the account routes to.
+	Server string
+	// NoStore forbids to cache the verdict, whatever it is.
+	NoStore bool
+}

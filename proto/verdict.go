@@ -1,0 +1,39 @@
+package proto
+
+// Verdict is the answer to a Request. The zero value decides nothing, so that
+// whatever is forgotten can neither let anyone in nor turn anyone away.
+type Verdict uint8
+
+const (
+	// TempFail says that nothing was decided: an outage, a limit, a deadline.
+	// It is never cached and never becomes a Reject.
+	TempFail Verdict = iota
+	// Accept says that an IMAP server said OK to these very credentials.
+	Accept
+	// Reject says that an IMAP server said NO to them, or that they break a
+	// rule of our own (grammar, routing).
+	Reject
+)
+
+// String returns the verdict's name as logs and metrics carry it.
+func (v Verdict) String() string {
+	switch v {
+	case Accept:
+		return "accept"
+	case Reject:
+		return "reject"
+	default:
+		return "tempfail"
+	}
+}
+
+// Source names the link that decided. It is a closed set: a log key and a label.
+type Source string
+
+const (
+	SourceFrontend Source = "frontend" // the request's grammar, a limit or a deadline of ours
+	SourceRouter   Source = "router"   // no server for this account
+	SourceCache    Source = "cache"    // an entry remembered
+	SourceFlight   Source = "flight"   // the login that another request had begun
+	SourceIMAP     Source = "imap"     // a login of this request's own
+)
