@@ -23,3 +23,15 @@ func (f AuthenticatorFunc) Authenticate(ctx context.Context, req *Request) (Verd
 }
 
 var _ Authenticator = AuthenticatorFunc(nil)
+
+// Route says where a request goes, before anybody is asked.
+type Route struct {
+	// Server is the name of the configured server.
+	Server string
+	// PerAddress says that its verdicts hold for the mail client's address only.
+	PerAddress bool
+}
+
+// RouteFunc returns the request's route; false if there is none, in which case
+// the router will refuse the request itself. It does not allocate on success.
+type RouteFunc func(req *Request) (Route, bool)

@@ -1,0 +1,124 @@
+package proto
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// lingerTime bounds the last two steps of a connection: writing the reply, and
+// reading what the client still sends.
+const lingerTime = time.Second
+
+// Conn is one client's connection, with what a front-end needs to answer it.
+type Conn struct {
+	net.Conn
+	server *Server
+	next   Authenticator
+	budget time.Duration
+}
+
+// Begin starts a request's budget. Reads on the connection end with it, writes
+// do not: the reply must get out.
+func (c *Conn) Begin(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeoutCause(ctx, c.budget, ErrDeadline)
+	expired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		c.SetReadDeadline(time.Unix(1, 0))
+		close(expired)
+	})
+	return ctx, sync.OnceFunc(func() {
+		if !stop() {
+			<-expired // or it would cut short the reading that Finish does
+		}
+		cancel()
+	})
+}
+
+// Decide asks the authenticators and logs the verdict. start is when the request
+// began. A panic is a TempFail.
+func (c *Conn) Decide(ctx context.Context, start time.Time, req *Request) (verdict Verdict) {
+	var err error
+	defer func() {
+		if v := recover(); v != nil {
+			verdict, err = TempFail, errors.New("panic")
+			c.server.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
+		}
+		c.report(start, req, verdict, err)
+	}()
+	verdict, err = c.next.Authenticate(ctx, req)
+	return verdict
+}
+
+// Refuse logs a verdict of the front-end's own. Strangers cause them as often as
+// they like, so the rate is limited.
+func (c *Conn) Refuse(r *Refusal) Verdict {
+	kind, level := &c.server.rejects, slog.LevelInfo
+	if r.Verdict == TempFail {
+		kind, level = &c.server.warns, slog.LevelWarn
+	}
+	kind.log(c.server.log, level, "request refused",
+		slog.String(KeyVerdict, r.Verdict.String()), slog.String(KeySource, string(SourceFrontend)), slog.Any(KeyErr, r))
+	return r.Verdict
+}
+
+// report writes the line of one decision: verdicts that were asked for at info,
+// remembered ones at debug, no verdict at warn. What a full listener refuses is
+// limited: there is more of it than of anything else.
+func (c *Conn) report(start time.Time, req *Request, verdict Verdict, err error) {
+	s := c.server
+	level := slog.LevelInfo
+	switch {
+	case verdict == TempFail:
+		level = slog.LevelWarn
+		if err == nil {
+			err = errors.New("no reason given")
+		}
+	case req.Trail.Source == SourceCache:
+		level = slog.LevelDebug
+	}
+	if err == ErrBusy || err == ErrDenied {
+		s.warns.log(s.log, level, "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
+		return
+	}
+	if !s.log.Enabled(context.Background(), level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 10)
+	attrs = append(attrs, slog.String(KeyAuthcid, req.Authcid))
+	if req.Authzid != "" && req.Authzid != req.Authcid {
+		attrs = append(attrs, slog.String(KeyAuthzid, req.Authzid))
+	}
+	if req.Client.Addr().IsValid() {
+		attrs = append(attrs, slog.String(KeyRIP, req.Client.Addr().String()))
+	}
+	if req.Session != "" {
+		attrs = append(attrs, slog.String(KeySession, req.Session))
+	}
+	attrs = append(attrs, slog.String(KeyVerdict, verdict.String()), slog.String(KeySource, string(req.Trail.Source)),
+		slog.String(KeyServer, req.Trail.Server), slog.Duration(KeyElapsed, time.Since(start)))
+	if err != nil {
+		attrs = append(attrs, slog.Any(KeyErr, err))
+	}
+	s.log.LogAttrs(context.Background(), level, "login", attrs...)
+}
+
+// Finish writes the last reply so that the client surely reads it: write,
+// half-close, read what is left, within lingerTime each. Closing with request
+// bytes unread would reset the connection on Linux, and the reply be lost.
+func (c *Conn) Finish(reply string) {
+	c.SetWriteDeadline(time.Now().Add(lingerTime))
+	if _, err := io.WriteString(c, reply); err != nil {
+		return // the client is gone
+	}
+	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		hc.CloseWrite()
+	}
+	c.SetReadDeadline(time.Now().Add(lingerTime))
+	io.Copy(io.Discard, c.Conn)
+}

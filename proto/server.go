@@ -1,0 +1,184 @@
+package proto
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// Frontend speaks one protocol with the mail server at the other end.
+//
+// Serve answers one connection and returns; the Server closes it afterwards. ctx
+// ends when the daemon cuts its drain short. Serve gives its TempFail properly
+// whatever happens, for the lack of a reply can mean "wrong password" to the
+// mail server.
+type Frontend interface {
+	Serve(ctx context.Context, c *Conn)
+}
+
+const (
+	// refusalBudget is what a connection past the cap gets: its request is there
+	// already, and there are more like it.
+	refusalBudget = time.Second
+	// refusals is how many connections past the cap are answered at one time;
+	// more wait in the kernel's queue.
+	refusals = 256
+	// backlogGrace is how long connections that were queued when the socket's
+	// file went away are still taken.
+	backlogGrace = 20 * time.Millisecond
+)
+
+// Server accepts connections on listeners of one kind and gives each to the
+// front-end, with the limits that all front-ends share.
+type Server struct {
+	protocol string
+	frontend Frontend
+	next     Authenticator
+	timeout  time.Duration
+	allow    map[uint32]bool // empty: everybody
+	log      *slog.Logger
+
+	slots, refused chan struct{}
+	ctx            context.Context // ends when the drain is cut
+	cut            context.CancelCauseFunc
+	wg             sync.WaitGroup // the accept loops and the connections
+	rejects, warns limited
+
+	mu      sync.Mutex
+	closing bool // protects the fields below
+	open    map[*Listener]bool
+}
+
+// NewServer returns a Server for the listener that cfg describes. A request may
+// take timeout, from its first byte to its verdict.
+func NewServer(cfg *ListenConfig, frontend Frontend, next Authenticator, timeout time.Duration, log *slog.Logger) (*Server, error) {
+	allow, err := lookupUsers(cfg.Allow)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		protocol: cfg.Protocol,
+		frontend: frontend,
+		next:     next,
+		timeout:  timeout,
+		allow:    allow,
+		log:      log.With(KeyFrontend, cfg.Protocol),
+		slots:    make(chan struct{}, cfg.MaxConnections),
+		refused:  make(chan struct{}, refusals),
+		open:     make(map[*Listener]bool),
+	}
+	s.ctx, s.cut = context.WithCancelCause(context.Background())
+	return s, nil
+}
+
+// Serve accepts until Shutdown, and then returns nil. An error of accept (no
+// descriptors left, say) is logged and waited out, never fatal.
+func (s *Server) Serve(l *Listener) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return l.Close()
+	}
+	s.open[l] = true
+	s.wg.Add(1) // so that the count is not zero while connections may be added
+	s.mu.Unlock()
+	defer s.wg.Done()
+	defer l.Close()
+
+	var pause time.Duration
+	for {
+		c, err := l.AcceptUnix()
+		switch {
+		case err == nil:
+			pause = 0
+			s.admit(c)
+		case s.isClosing():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.warns.log(s.log, slog.LevelError, "cannot accept connections", slog.Any(KeyErr, err))
+			select {
+			case <-time.After(pause):
+			case <-s.ctx.Done():
+			}
+		}
+	}
+}
+
+// admit decides who answers: the authenticators, or a refusal in the front-end's
+// own words, for a stranger or past the cap.
+func (s *Server) admit(c *net.UnixConn) {
+	conn := &Conn{Conn: c, server: s, next: s.next, budget: s.timeout}
+	if len(s.allow) > 0 {
+		if uid, err := peerUID(c); err != nil || !s.allow[uid] {
+			s.warns.log(s.log, slog.LevelWarn, "a local user who is not in allow asked", slog.Any("uid", uid))
+			conn.next, conn.budget = always(ErrDenied), refusalBudget
+		}
+	}
+	lane := s.slots
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		select {
+		case s.slots <- struct{}{}:
+		case s.refused <- struct{}{}:
+			lane = s.refused
+			conn.next, conn.budget = always(ErrBusy), refusalBudget
+		}
+	}
+	s.wg.Go(func() {
+		defer func() { <-lane }()
+		s.serve(conn)
+	})
+}
+
+// serve runs the front-end on one connection. A panic ends this one only.
+func (s *Server) serve(c *Conn) {
+	defer c.Close()
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a connection", "stack", string(debug.Stack()), KeyErr, v)
+		}
+	}()
+	s.frontend.Serve(s.ctx, c)
+}
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}
+
+// Shutdown hides the socket, takes what was queued, waits for the connections
+// until ctx ends, then cuts the rest, which answer TempFail. It returns ctx's
+// error if it had to cut.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closing = true
+	for l := range s.open {
+		l.unlink()
+		l.SetDeadline(time.Now().Add(backlogGrace))
+	}
+	s.mu.Unlock()
+
+	drained := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+		s.cut(ErrShutdown)
+		return nil
+	case <-ctx.Done():
+		s.cut(ErrShutdown)
+		<-drained // each is bounded by its deadlines, see Conn
+		return ctx.Err()
+	}
+}
