@@ -1,0 +1,113 @@
+package cache
+
+import (
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// perAccount is how many entries one account can have on each side: enough for
+// every mail program of one person with a password of its own, few enough to be
+// searched in a row.
+const perAccount = 8
+
+// entry is one remembered verdict.
+type entry struct {
+	key     Key
+	expires time.Duration // on the cache's clock
+	marked  bool          // positive only: to be proved again before it counts
+}
+
+// ledger is one side of the cache, positive or negative: an LRU of accounts, each
+// with its own few entries, so that one account's guesses evict nobody else's.
+// The owner locks.
+type ledger struct {
+	accounts *simplelru.LRU[Key, *[]entry]
+	ttl      time.Duration
+}
+
+func newLedger(accounts int, ttl time.Duration) *ledger {
+	lru, err := simplelru.NewLRU[Key, *[]entry](accounts, nil)
+	if err != nil {
+		panic(err) // accounts < 1, which Config.Validate refuses
+	}
+	return &ledger{lru, ttl}
+}
+
+// find returns the live entry, or nil. The pointer is good until the next call.
+func (l *ledger) find(account, key Key, now time.Duration) *entry {
+	entries, ok := l.accounts.Get(account)
+	if !ok {
+		return nil
+	}
+	for i := range *entries {
+		if e := &(*entries)[i]; e.key == key {
+			if e.expires <= now {
+				return nil
+			}
+			return e
+		}
+	}
+	return nil
+}
+
+// put remembers key for the ledger's lifetime, unmarked. A full account loses the
+// entry that would have expired first.
+func (l *ledger) put(account, key Key, now time.Duration) {
+	if l.ttl <= 0 {
+		return
+	}
+	fresh := entry{key: key, expires: now + l.ttl}
+	entries, ok := l.accounts.Get(account)
+	if !ok {
+		l.accounts.Add(account, &[]entry{fresh})
+		return
+	}
+	oldest := 0
+	for i, e := range *entries {
+		if e.key == key {
+			(*entries)[i] = fresh
+			return
+		}
+		if e.expires < (*entries)[oldest].expires {
+			oldest = i
+		}
+	}
+	if len(*entries) < perAccount {
+		*entries = append(*entries, fresh)
+	} else {
+		(*entries)[oldest] = fresh
+	}
+}
+
+// markOthers marks every entry of the account but key's.
+func (l *ledger) markOthers(account, key Key) {
+	entries, ok := l.accounts.Peek(account)
+	if !ok {
+		return
+	}
+	for i := range *entries {
+		if (*entries)[i].key != key {
+			(*entries)[i].marked = true
+		}
+	}
+}
+
+// drop forgets one entry.
+func (l *ledger) drop(account, key Key) {
+	entries, ok := l.accounts.Peek(account)
+	if !ok {
+		return
+	}
+	for i, e := range *entries {
+		if e.key == key {
+			last := len(*entries) - 1
+			(*entries)[i] = (*entries)[last]
+			*entries = (*entries)[:last]
+			break
+		}
+	}
+	if len(*entries) == 0 {
+		l.accounts.Remove(account)
+	}
+}
