@@ -29,7 +29,8 @@ type Config struct {
 	TLSName string `toml:"tls_name"`
 	// Connections bounds the connections open to one URL, of every kind.
 	Connections int `toml:"connections"`
-	// Warm bounds the connections kept warm for one URL. 0: none.
+	// Warm bounds the connections kept warm for one URL, within Connections. 0:
+	// none.
 	Warm int `toml:"warm"`
 	// ClientIP tells the server the mail client's address, by ID (RFC 2971).
 	ClientIP bool `toml:"client_ip"`
@@ -89,8 +90,8 @@ func (c *Config) Validate() error {
 	if c.Connections < 1 {
 		return &proto.KeyError{Key: "connections", Err: errors.New("must be at least 1")}
 	}
-	if c.Warm < 0 || c.Warm > c.Connections {
-		return proto.BadKey("warm", "must be between 0 and connections (%d)", c.Connections)
+	if c.Warm < 0 {
+		return &proto.KeyError{Key: "warm", Err: errors.New("must be at least 0 (0: none is kept warm)")}
 	}
 	if c.Alert != "reject" && c.Alert != "tempfail" {
 		return proto.BadKey("alert", "%q is not a verdict (one of: reject, tempfail)", c.Alert)

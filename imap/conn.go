@@ -1,0 +1,149 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"imapauthd/proto"
+)
+
+// credentials are what one login sends.
+type credentials struct {
+	authzid  string // empty: none
+	authcid  string // after the username template
+	password proto.Password
+	id       []byte // ID command for servers that offer it; nil: none
+}
+
+// Errors of a server that offers no way in for this request.
+var (
+	errNoMechanism = errors.New("the server offers neither AUTHENTICATE PLAIN nor LOGIN on this connection (LOGINDISABLED)")
+	errNoAuthzid   = errors.New("an authzid needs AUTHENTICATE PLAIN, which the server does not offer")
+)
+
+// plainClient is SASL PLAIN (RFC 4616) as imapclient wants it: a response held
+// back for the challenge, not an initial one, where SASL-IR is not offered, since
+// the library gives an initial response up at an empty challenge.
+type plainClient struct {
+	message []byte
+	initial bool
+}
+
+func (p *plainClient) Start() (mech string, ir []byte, err error) {
+	if p.initial {
+		return "PLAIN", p.message, nil
+	}
+	return "PLAIN", nil, nil
+}
+
+func (p *plainClient) Next([]byte) ([]byte, error) { return p.message, nil }
+
+// login sends the credentials and returns the server's tagged answer, with its
+// text fit for the log. An error is no answer: the connection is closed then, and
+// otherwise the caller's. Everything ends with ctx.
+func (w *warmConn) login(ctx context.Context, cred *credentials) (status, error) {
+	plain := w.caps["AUTH=PLAIN"]
+	switch {
+	case !plain && cred.authzid != "":
+		w.base.Close()
+		return status{}, errNoAuthzid
+	case !plain && w.caps["LOGINDISABLED"]: // RFC 9051 §6.2.3
+		w.base.Close()
+		return status{}, errNoMechanism
+	}
+	var id []byte
+	if w.caps["ID"] {
+		id = cred.id
+	}
+	saslIR := w.caps["SASL-IR"] // RFC 4959
+	g := newGuard(w, id, saslIR)
+	release := g.bind(ctx)
+	defer release()
+
+	client := imapclient.New(g, nil)
+	password := cred.password.Reveal()
+	var err error
+	if plain {
+		err = client.Authenticate(&plainClient{
+			message: []byte(cred.authzid + "\x00" + cred.authcid + "\x00" + password),
+			initial: saslIR,
+		})
+	} else {
+		err = client.Login(cred.authcid, password).Wait()
+	}
+	client.Close() // waits for the library's goroutine; an answered connection stays open
+
+	answer, gerr := g.result()
+	if gerr != nil {
+		w.base.Close()
+		return status{}, deadlineCause(ctx, tidy(gerr, password))
+	}
+	if (err == nil) != (answer.typ == "OK") { // the library and the guard must agree
+		w.base.Close()
+		return status{}, fmt.Errorf("imapclient and guard disagree about %s", answer.typ)
+	}
+	answer.text = redact(answer.text, password)
+	return answer, nil
+}
+
+// tidy makes sure that a server's text in err does not show the password.
+func tidy(err error, password string) error {
+	var se *ServerError
+	if errors.As(err, &se) {
+		se.Text = redact(se.Text, password)
+	}
+	return err
+}
+
+// hungUp reports whether err means that the connection ended without an answer.
+func hungUp(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &op) && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// saidBye reports whether err is the server's good-bye instead of an answer.
+func saidBye(err error) bool {
+	var se *ServerError
+	return errors.As(err, &se) && se.Type == "BYE"
+}
+
+// logoutTime bounds the wait for the server to close after LOGOUT.
+const logoutTime = 500 * time.Millisecond
+
+// logout says good-bye and closes. Nobody waits for it but the slot of the
+// connection, which is free when the server has closed its side too.
+func (w *warmConn) logout() {
+	w.base.SetDeadline(time.Now().Add(logoutTime))
+	if _, err := io.WriteString(w.raw, "L1 LOGOUT\r\n"); err == nil {
+		io.Copy(io.Discard, io.LimitReader(w.raw, maxTotal))
+	}
+	w.base.Close()
+}
+
+// alive reports whether the server still waits for us: open, and silent. It
+// reads nothing of a connection that is. What it cannot tell is that the other
+// end is gone without a trace.
+func (w *warmConn) alive() bool {
+	switch pending, err := peek(w.base); {
+	case err != nil:
+		return false
+	case !pending:
+		return true
+	case w.raw == w.base:
+		return false // a BYE, most likely; whatever it is, a new connection is better
+	}
+	// Under TLS the bytes may be session tickets (RFC 8446 §4.6.1), which this
+	// read takes in; a deadline reached leaves tls.Conn as it was.
+	w.base.SetReadDeadline(time.Now().Add(time.Millisecond))
+	_, err := w.raw.Read(make([]byte, 1))
+	w.base.SetReadDeadline(time.Time{})
+	return errors.Is(err, os.ErrDeadlineExceeded)
+}

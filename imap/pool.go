@@ -1,0 +1,311 @@
+package imap
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"imapauthd/proto"
+)
+
+const (
+	// maxAge is when an unused connection is closed: servers drop them after 60
+	// to 200 s (Exchange can be set lower), Dovecot after 180 s.
+	maxAge = 60 * time.Second
+	// dialTimeout bounds one connection from its first packet to its greeting, so
+	// that a second URL is tried within one request's budget.
+	dialTimeout = 5 * time.Second
+	// maxWaiting bounds the logins that wait for a connection: as many as a
+	// listener's default cap.
+	maxWaiting = 1024
+)
+
+// errBusy is the pool's own limit, and no sign of a sick server.
+var errBusy = &proto.Refusal{Verdict: proto.TempFail, Reason: "too many logins wait for a connection: raise connections"}
+
+// unreachable is why a URL could not be asked: nothing was sent to it.
+type unreachable struct {
+	url URL
+	err error
+}
+
+func (e *unreachable) Error() string { return fmt.Sprintf("imap: connect to %s: %v", e.url, e.err) }
+func (e *unreachable) Unwrap() error { return e.err }
+
+// pool holds the connections to one URL. Each serves one login: servers do not
+// let go of an account once it is logged in (UNAUTHENTICATE, RFC 8437, is for none
+// or for administrators), and some keep a client's address after a NO.
+type pool struct {
+	url    URL
+	tls    *tls.Config
+	max    int // Config.Connections
+	warm   int // Config.Warm
+	dialer func(ctx context.Context, network, address string) (net.Conn, error)
+	log    *slog.Logger
+
+	ctx    context.Context // of the dials; ends with close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // dials and logouts
+
+	mu      sync.Mutex
+	idle    []*warmConn // protects all below; warm, the oldest first
+	waiting []*waiter   // the longest waiting first
+	open    int         // connections of every kind: dialling, warm, in use, closing
+	dialing int
+	failing bool // the last dial failed: no dialling ahead until one succeeds
+	demand  demand
+	reaper  *time.Timer // runs while there are idle connections
+	closed  bool
+}
+
+// waiter is a login that waits for a connection.
+type waiter struct{ got chan dialled }
+
+// dialled is how a dial ended.
+type dialled struct {
+	conn *warmConn
+	err  error
+}
+
+func newPool(url URL, tc *tls.Config, cfg *Config, log *slog.Logger) *pool {
+	p := &pool{
+		url:    url,
+		tls:    tc,
+		max:    cfg.Connections,
+		warm:   cfg.Warm,
+		dialer: (&net.Dialer{}).DialContext,
+		log:    log.With("url", url.String()),
+	}
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// get returns a connection: a warm one, or the next that is dialled. fresh
+// refuses the warm ones. An *unreachable error says that none can be had.
+func (p *pool) get(ctx context.Context, fresh bool) (*warmConn, error) {
+	p.mu.Lock()
+	p.demand.login(time.Now())
+	for !fresh && len(p.idle) > 0 {
+		conn := p.idle[0]
+		p.idle = slices.Delete(p.idle, 0, 1)
+		p.topUp()
+		p.mu.Unlock()
+		if conn.alive() {
+			return conn, nil
+		}
+		p.discard(conn)
+		p.mu.Lock()
+	}
+	if p.closed || len(p.waiting) >= maxWaiting {
+		p.mu.Unlock()
+		return nil, errBusy
+	}
+	w := &waiter{make(chan dialled, 1)}
+	p.waiting = append(p.waiting, w)
+	p.topUp()
+	p.mu.Unlock()
+
+	select {
+	case d := <-w.got:
+		return d.conn, d.err
+	case <-ctx.Done():
+		p.leave(w)
+		return nil, fmt.Errorf("imap: wait for a connection to %s: %w", p.url, context.Cause(ctx))
+	}
+}
+
+// leave takes a waiter out whose time is up; what it was given goes to the next.
+func (p *pool) leave(w *waiter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.waiting, w); i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+		return
+	}
+	if d := <-w.got; d.conn != nil {
+		p.place(d.conn)
+	}
+}
+
+// topUp starts the dials that are wanted: one for each waiter, and ahead of
+// demand. The caller holds mu.
+func (p *pool) topUp() {
+	if p.closed {
+		return
+	}
+	missing := len(p.waiting) - p.dialing
+	if now := time.Now(); !p.failing && len(p.idle) < p.warm {
+		if keep := p.demand.keep(now, p.warm); keep > 0 {
+			missing += max(0, keep+p.demand.ahead(now)-len(p.idle))
+		}
+	}
+	for ; missing > 0; missing-- {
+		if p.open >= p.max && (len(p.waiting) == 0 || len(p.idle) == 0) {
+			return
+		}
+		if p.open >= p.max { // somebody waits for a fresh one: make room
+			conn := p.idle[0]
+			p.idle = slices.Delete(p.idle, 0, 1)
+			p.retire(conn)
+			return
+		}
+		p.open++
+		p.dialing++
+		p.wg.Go(p.dial)
+	}
+}
+
+// dial makes one connection and gives it, or the error, to the longest waiting.
+func (p *pool) dial() {
+	start := time.Now()
+	ctx, cancel := context.WithTimeoutCause(p.ctx, dialTimeout, fmt.Errorf("after %v", dialTimeout))
+	defer cancel()
+	conn, err := p.connect(ctx)
+	if err != nil {
+		p.log.Debug("no connection", proto.KeyElapsed, time.Since(start), proto.KeyErr, err)
+	} else {
+		p.log.Debug("connected", "address", conn.base.RemoteAddr().String(), "tls", conn.raw != conn.base, proto.KeyElapsed, time.Since(start))
+	}
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dialing--
+	p.failing = err != nil
+	if err == nil {
+		p.demand.dialled(time.Since(start))
+		p.place(conn)
+		p.topUp()
+		return
+	}
+	p.open--
+	if len(p.waiting) > 0 {
+		w := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		w.got <- dialled{err: &unreachable{p.url, err}}
+	}
+	p.topUp()
+}
+
+// connect dials and does the preamble.
+func (p *pool) connect(ctx context.Context) (*warmConn, error) {
+	network, address := p.url.network()
+	base, err := p.dialer(ctx, network, address)
+	if err != nil {
+		return nil, deadlineCause(ctx, err)
+	}
+	return preamble(ctx, base, p.url, p.tls)
+}
+
+// place gives a connection to the longest waiting, or keeps it warm if there is
+// room. The caller holds mu.
+func (p *pool) place(conn *warmConn) {
+	switch {
+	case len(p.waiting) > 0:
+		w := p.waiting[0]
+		p.waiting = p.waiting[1:]
+		w.got <- dialled{conn: conn}
+	case p.closed || len(p.idle) >= p.warm:
+		p.retire(conn)
+	default:
+		p.idle = append(p.idle, conn)
+		if p.reaper == nil {
+			p.reaper = time.AfterFunc(maxAge, p.reap)
+		}
+	}
+}
+
+// reap closes the connections that are too old, and has those replaced that are
+// still wanted.
+func (p *pool) reap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.idle) > 0 && time.Since(p.idle[0].born) >= maxAge {
+		p.retire(p.idle[0])
+		p.idle = slices.Delete(p.idle, 0, 1)
+	}
+	p.reaper = nil
+	if len(p.idle) > 0 {
+		p.reaper = time.AfterFunc(maxAge-time.Since(p.idle[0].born), p.reap)
+	}
+	p.topUp()
+}
+
+// retire says good-bye to a connection in the background. The caller holds mu.
+func (p *pool) retire(conn *warmConn) {
+	p.wg.Go(func() {
+		conn.logout()
+		p.gone()
+	})
+}
+
+// release takes back a connection that has had its answer.
+func (p *pool) release(conn *warmConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.retire(conn)
+}
+
+// discard closes a connection that is of no use.
+func (p *pool) discard(conn *warmConn) {
+	conn.base.Close()
+	p.gone()
+}
+
+// gone frees a connection's slot.
+func (p *pool) gone() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.open--
+	p.topUp()
+}
+
+// login asks the server, over a warm connection if there is one. If that turns
+// out to have died unnoticed, which shows in a hang-up without an answer, a fresh
+// one is asked once.
+func (p *pool) login(ctx context.Context, cred *credentials) (status, error) {
+	for fresh := false; ; fresh = true {
+		asked := time.Now()
+		conn, err := p.get(ctx, fresh)
+		if err != nil {
+			return status{}, err
+		}
+		answer, err := conn.login(ctx, cred)
+		if err == nil {
+			p.release(conn)
+			p.log.Debug("answered", "status", answer.typ, "code", answer.code, "warm", conn.born.Before(asked), proto.KeyElapsed, time.Since(asked))
+			return answer, nil
+		}
+		p.discard(conn)
+		if fresh || !conn.born.Before(asked) || !hungUp(err) && !saidBye(err) {
+			return status{}, fmt.Errorf("imap: login to %s: %w", p.url, err)
+		}
+		p.log.Debug("a warm connection was dead", proto.KeyErr, err)
+	}
+}
+
+// close ends the dials, closes the warm connections, and waits for all of them.
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.cancel()
+	for _, conn := range p.idle {
+		p.retire(conn)
+	}
+	p.idle = nil
+	if p.reaper != nil {
+		p.reaper.Stop()
+		p.reaper = nil
+	}
+	for _, w := range p.waiting {
+		w.got <- dialled{err: errors.New("imap: shutting down")}
+	}
+	p.waiting = nil
+	p.mu.Unlock()
+	p.wg.Wait()
+}

@@ -1,0 +1,88 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"imapauthd/proto"
+)
+
+// server is one configured IMAP server: its URLs, each with a pool.
+type server struct {
+	cfg   Config
+	pools []*pool
+	log   *slog.Logger
+}
+
+func newServer(cfg Config, log *slog.Logger) (*server, error) {
+	s := &server{cfg: cfg, log: log.With(proto.KeyServer, cfg.Name)}
+	for _, u := range cfg.URL {
+		tc, err := cfg.tlsConfig(u)
+		if err != nil {
+			return nil, fmt.Errorf("imap: server %s: %w", cfg.Name, err)
+		}
+		s.pools = append(s.pools, newPool(u, tc, &cfg, s.log))
+	}
+	return s, nil
+}
+
+// authenticate asks the URLs in order. Only one that could not be reached makes
+// the next one's turn: where credentials were sent, that server's word stands,
+// even if it is none.
+func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Verdict, error) {
+	user, ok := expand(s.cfg.Username, req.Authcid)
+	if !ok {
+		req.Trail.Source = proto.SourceRouter
+		return proto.Reject, errEmptyPart
+	}
+	req.Trail.Source = proto.SourceIMAP
+	cred := credentials{authcid: user, password: req.Password}
+	if req.Authzid != req.Authcid {
+		cred.authzid = req.Authzid
+	}
+	if s.cfg.ClientIP {
+		cred.id = idCommand(req)
+	}
+	var failed []error
+	for _, p := range s.pools {
+		answer, err := p.login(ctx, &cred)
+		if err == nil {
+			r := s.cfg.rule(answer)
+			req.Trail.NoStore = r.noStore
+			if r.verdict == proto.Accept {
+				return proto.Accept, nil
+			}
+			return r.verdict, &ServerError{answer.typ, answer.code, answer.text}
+		}
+		failed = append(failed, err)
+		var u *unreachable
+		if !errors.As(err, &u) || ctx.Err() != nil {
+			break
+		}
+	}
+	return proto.TempFail, errors.Join(failed...)
+}
+
+var errEmptyPart = &proto.Refusal{Verdict: proto.Reject, Reason: "the account has nothing to put for a placeholder of username"}
+
+// expand returns the account as the server is told it. ok is false if a
+// placeholder is empty: "@example.com" has no local part, "bob" no domain.
+func expand(template, authcid string) (_ string, ok bool) {
+	if template == "{user}" {
+		return authcid, true
+	}
+	local, domain := splitAuthcid(authcid)
+	if local == "" && strings.Contains(template, "{local}") || domain == "" && strings.Contains(template, "{domain}") {
+		return "", false
+	}
+	return strings.NewReplacer("{user}", authcid, "{local}", local, "{domain}", domain).Replace(template), true
+}
+
+func (s *server) close() {
+	for _, p := range s.pools {
+		p.close()
+	}
+}
