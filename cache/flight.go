@@ -92,7 +92,7 @@ func (c *Cache) land(f *flight) {
 		if known := c.positive.find(f.account, f.key, now) != nil; !known {
 			// A password with no entry: the others may have ended with it. This
 			// holds even for a void flight, for to mark is never wrong.
-			c.positive.markOthers(f.account, f.key)
+			c.positive.mark(f.account)
 			c.flights.raise(f.account, f)
 		}
 		if !f.void && !f.trail.NoStore {

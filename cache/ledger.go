@@ -80,16 +80,14 @@ func (l *ledger) put(account, key Key, now time.Duration) {
 	}
 }
 
-// markOthers marks every entry of the account but key's.
-func (l *ledger) markOthers(account, key Key) {
+// mark marks every entry of the account.
+func (l *ledger) mark(account Key) {
 	entries, ok := l.accounts.Peek(account)
 	if !ok {
 		return
 	}
 	for i := range *entries {
-		if (*entries)[i].key != key {
-			(*entries)[i].marked = true
-		}
+		(*entries)[i].marked = true
 	}
 }
 
