@@ -89,15 +89,19 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (status, error)
 		w.base.Close()
 		return status{}, fmt.Errorf("imapclient and guard disagree about %s", answer.typ)
 	}
-	answer.text = redact(answer.text, password)
+	answer.code, answer.text = redact(answer.code, password), redact(answer.text, password)
 	return answer, nil
 }
 
-// tidy makes sure that a server's text in err does not show the password.
+// tidy makes sure that a server's text in err does not show the password, and
+// gives a hang-up its name.
 func tidy(err error, password string) error {
 	var se *ServerError
 	if errors.As(err, &se) {
-		se.Text = redact(se.Text, password)
+		se.Code, se.Text = redact(se.Code, password), redact(se.Text, password)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("the server hung up without an answer: %w", err)
 	}
 	return err
 }

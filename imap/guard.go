@@ -114,7 +114,7 @@ func (g *guard) filter(line []byte) error {
 	s, ok := parseStatus(line)
 	switch {
 	case ok && s.tag == "*" && s.typ == "BYE":
-		return s.err()
+		return &ServerError{s.typ, s.code, s.text} // redacted before it is cut, by login
 	case bytes.HasPrefix(line, []byte("* ")):
 		if literalAtEnd.Match(line) {
 			return errLiteral // what follows could read like an answer

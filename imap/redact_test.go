@@ -1,0 +1,123 @@
+package imap
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+)
+
+func TestRedact(t *testing.T) {
+	const password = `hun"ter2 is\long`
+	b64 := base64.StdEncoding.EncodeToString
+	for _, leak := range []string{
+		password,
+		quote(password),
+		b64([]byte(password)),
+		b64([]byte("\x00alice\x00" + password)),
+		b64([]byte("\x00al\x00" + password)),
+		b64([]byte("\x00ali\x00" + password)),
+		b64([]byte("x\x00alice\x00" + password + "more")),
+		strings.Repeat("x", maxText-5) + password, // across the cut
+	} {
+		if got := redact("before "+leak+" after", password); got != withheld {
+			t.Errorf("%q stayed as %q", leak, got)
+		}
+	}
+	if got := redact("Authentication failed.", password); got != "Authentication failed." {
+		t.Errorf("got %q", got)
+	}
+	long := strings.Repeat("ä", maxText)
+	if got := redact(long, password); len(got) > maxText+len("…") || !strings.HasPrefix(got, "ää") {
+		t.Errorf("got %d bytes: %q", len(got), got)
+	}
+}
+
+func TestRule(t *testing.T) {
+	accept, reject, later := "accept", "reject", "tempfail"
+	tests := []struct {
+		s     status
+		want  string
+		store bool
+	}{
+		{status{typ: "OK"}, accept, true},
+		{status{typ: "OK", code: "REFERRAL"}, accept, true},
+		{status{typ: "NO"}, reject, true},
+		{status{typ: "NO", code: "AUTHENTICATIONFAILED"}, reject, true},
+		{status{typ: "NO", code: "AUTHORIZATIONFAILED"}, reject, true},
+		{status{typ: "NO", code: "EXPIRED"}, reject, true},
+		{status{typ: "NO", code: "CONTACTADMIN"}, reject, true},
+		{status{typ: "NO", code: "ALERT"}, reject, false},
+		{status{typ: "NO", code: "UNAVAILABLE"}, later, false},
+		{status{typ: "NO", code: "SERVERBUG"}, later, false},
+		{status{typ: "NO", code: "CLIENTBUG"}, later, false},
+		{status{typ: "NO", code: "INUSE"}, later, false},
+		{status{typ: "NO", code: "LIMIT"}, later, false},
+		{status{typ: "NO", code: "PRIVACYREQUIRED"}, later, false},
+		{status{typ: "NO", code: "NOPERM"}, later, false},
+		{status{typ: "NO", code: "REFERRAL"}, later, false},
+		{status{typ: "NO", code: "X"}, later, false},
+		{status{typ: "BAD"}, later, false},
+		{status{typ: "BAD", code: "AUTHENTICATIONFAILED"}, later, false},
+		{status{typ: "BYE"}, later, false},
+		{status{}, later, false},
+		// Servers without codes.
+		{status{typ: "NO", text: "Login failed: authentication failure"}, reject, true}, // Cyrus
+		{status{typ: "NO", text: "authentication failure"}, reject, true},
+		{status{typ: "NO", text: "Login failed: generic failure"}, later, false},
+		{status{typ: "NO", text: "generic failure"}, later, false},
+		{status{typ: "NO", text: "Login failed: remote authentication server unavailable"}, later, false},
+		{status{typ: "NO", text: "Too many open connections (user)"}, later, false},
+		{status{typ: "NO", text: "Login failed."}, reject, true}, // Courier
+		{status{typ: "NO", text: "Error in IMAP command received by server."}, later, false},
+		{status{typ: "NO", code: "AUTHENTICATIONFAILED", text: "generic failure"}, reject, true},
+	}
+	cfg := DefaultConfig()
+	for _, tt := range tests {
+		if r := cfg.rule(tt.s); r.verdict.String() != tt.want || r.noStore == tt.store {
+			t.Errorf("%+v: got %+v want %v, stored: %v", tt.s, r, tt.want, tt.store)
+		}
+	}
+	cfg.Alert = "tempfail"
+	if r := cfg.rule(status{typ: "NO", code: "ALERT"}); r.verdict.String() != later || !r.noStore {
+		t.Errorf("alert = tempfail: got %+v", r)
+	}
+}
+
+func TestParseURL(t *testing.T) {
+	for in, want := range map[string]URL{
+		"imap://localhost":           {"imap", "localhost", 143, ""},
+		"imap://localhost:1143":      {"imap", "localhost", 1143, ""},
+		"imaps://mail.example.com/":  {"imaps", "mail.example.com", 993, ""},
+		"imaps://[2001:db8::1]:9930": {"imaps", "2001:db8::1", 9930, ""},
+		"unix:///run/dovecot/imap":   {"unix", "", 0, "/run/dovecot/imap"},
+		"imaps://192.0.2.1":          {"imaps", "192.0.2.1", 993, ""},
+	} {
+		got, err := ParseURL(in)
+		if err != nil || got != want {
+			t.Errorf("%s: got %+v, %v", in, got, err)
+		}
+		if again, err := ParseURL(got.String()); err != nil || again != got {
+			t.Errorf("%s came back as %s: %v", in, got, err)
+		}
+	}
+	for _, in := range []string{
+		"", "localhost", "localhost:143", "http://x", "imap:localhost", "imap://", "imap://:143", "imap://x:0", "imap://x:99999",
+		"imap://user@x", "imap://u:p@x", "imap://x/INBOX", "imap://x?y", "imap://x#y", "unix://relative", "unix://",
+	} {
+		if got, err := ParseURL(in); err == nil {
+			t.Errorf("%q was taken as %+v", in, got)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for in, want := range map[string]bool{
+		"imap://localhost": true, "imap://LOCALHOST.": true, "imap://127.9.9.9": true, "imap://[::1]": true, "unix:///x": true,
+		"imap://[::ffff:127.0.0.1]": true, "imap://mail": false, "imap://10.0.0.1": false, "imap://localhost.example.com": false,
+	} {
+		u, err := ParseURL(in)
+		if err != nil || u.Loopback() != want {
+			t.Errorf("%s: got %v, %v want %v", in, u.Loopback(), err, want)
+		}
+	}
+}
