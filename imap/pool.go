@@ -213,6 +213,7 @@ func (p *pool) place(conn *warmConn) {
 	case p.closed || len(p.idle) >= p.warm:
 		p.retire(conn)
 	default:
+		conn.kept = true
 		p.idle = append(p.idle, conn)
 		if p.reaper == nil {
 			p.reaper = time.AfterFunc(maxAge, p.reap)
@@ -278,11 +279,11 @@ func (p *pool) login(ctx context.Context, cred *credentials) (status, error) {
 		answer, err := conn.login(ctx, cred)
 		if err == nil {
 			p.release(conn)
-			p.log.Debug("answered", "status", answer.typ, "code", answer.code, "warm", conn.born.Before(asked), proto.KeyElapsed, time.Since(asked))
+			p.log.Debug("answered", "status", answer.typ, "code", answer.code, "warm", conn.kept, proto.KeyElapsed, time.Since(asked))
 			return answer, nil
 		}
 		p.discard(conn)
-		if fresh || !conn.born.Before(asked) || !hungUp(err) && !saidBye(err) {
+		if fresh || !conn.kept || !hungUp(err) && !saidBye(err) {
 			return status{}, fmt.Errorf("imap: login to %s: %w", p.url, err)
 		}
 		p.log.Debug("a warm connection was dead", proto.KeyErr, err)

@@ -17,6 +17,7 @@ type warmConn struct {
 	base net.Conn // the socket itself, which is closed and looked at
 	caps caps
 	born time.Time
+	kept bool // it was kept warm, and may have died meanwhile
 }
 
 // Errors of a server that must not be given a password.

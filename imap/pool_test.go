@@ -1,0 +1,373 @@
+package imap
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"imapauthd/proto"
+)
+
+// farm is a server in memory, on synthetic time.
+type farm struct {
+	dialTime, loginTime time.Duration
+	down                bool // dials are refused
+	mute                bool // no greeting
+
+	mu                        sync.Mutex
+	conns                     map[net.Conn]bool // protects all below; the server's ends
+	open, most, dials, logins int
+	unused                    int // closed without a login
+}
+
+// pipe seems to be a UNIX socket, where clear text is allowed.
+type pipe struct{ net.Conn }
+
+func (pipe) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "farm", Net: "unix"} }
+
+func (f *farm) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	select {
+	case <-time.After(f.dialTime):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if f.down {
+		return nil, errors.New("refused")
+	}
+	ours, theirs := net.Pipe()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.conns == nil {
+		f.conns = make(map[net.Conn]bool)
+	}
+	f.conns[theirs] = true
+	f.dials++
+	f.open++
+	f.most = max(f.most, f.open)
+	go f.serve(theirs)
+	return pipe{ours}, nil
+}
+
+func (f *farm) serve(c net.Conn) {
+	used := false
+	defer func() {
+		c.Close()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.conns, c)
+		f.open--
+		if !used {
+			f.unused++
+		}
+	}()
+	if !f.mute {
+		io.WriteString(c, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
+	}
+	in := bufio.NewReader(c)
+	for {
+		line, err := in.ReadString('\n')
+		words := strings.Fields(line)
+		if err != nil || words[1] == "LOGOUT" {
+			return
+		}
+		used = true
+		time.Sleep(f.loginTime)
+		f.mu.Lock()
+		f.logins++
+		f.mu.Unlock()
+		fmt.Fprintf(c, "%s OK in\r\n", words[0])
+	}
+}
+
+// kill closes the server's end of every connection.
+func (f *farm) kill() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for c := range f.conns {
+		c.Close()
+	}
+}
+
+func (f *farm) idle(p *pool) int {
+	synctest.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}
+
+// withFarm runs test on synthetic time, with a router over one URL for each farm.
+func withFarm(t *testing.T, change func(*Config), test func(t *testing.T, r *Router, p *pool), farms ...*farm) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRouter(t, "unix:///farm", func(c *Config) {
+			for range farms[1:] {
+				c.URL = append(c.URL, c.URL[0])
+			}
+			if change != nil {
+				change(c)
+			}
+		})
+		pools := r.fallback.pools
+		for i, f := range farms {
+			pools[i].dialer = f.dial
+		}
+		test(t, r, pools[0])
+		r.Close()
+		time.Sleep(time.Minute) // the server's side may be in a login
+		synctest.Wait()
+		for _, f := range farms {
+			if f.open != 0 {
+				t.Errorf("%d connections are still open", f.open)
+			}
+		}
+		for _, p := range pools {
+			if p.open != 0 || p.dialing != 0 || len(p.idle) != 0 {
+				t.Errorf("the pool still counts %d open, %d dialling, %d idle", p.open, p.dialing, len(p.idle))
+			}
+		}
+	})
+}
+
+func logIn(t *testing.T, r *Router) time.Duration {
+	t.Helper()
+	start := time.Now()
+	v, text := login(t, r)
+	took := time.Since(start)
+	if v != proto.Accept {
+		t.Errorf("got %v: %s", v, text)
+	}
+	synctest.Wait() // so that the test may look at the counters
+	return took
+}
+
+// TestConnectionsBound: never more than connections, and everybody is answered.
+func TestConnectionsBound(t *testing.T) {
+	f := &farm{dialTime: 40 * time.Millisecond, loginTime: 10 * time.Millisecond}
+	withFarm(t, func(c *Config) { c.Connections = 16 }, func(t *testing.T, r *Router, p *pool) {
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				if v, text := login(t, r); v != proto.Accept {
+					t.Errorf("got %v: %s", v, text)
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		if f.most != 16 || f.logins != 1000 {
+			t.Errorf("got %d connections at most and %d logins want 16 and 1000", f.most, f.logins)
+		}
+	}, f)
+}
+
+// TestBusy: past the bound on waiting logins the answer comes at once.
+func TestBusy(t *testing.T) {
+	f := &farm{loginTime: time.Second}
+	withFarm(t, func(c *Config) { c.Connections = 1 }, func(t *testing.T, r *Router, p *pool) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range maxWaiting + 1 {
+			wg.Go(func() { r.Authenticate(ctx, &proto.Request{Authcid: "a", Password: proto.NewPassword("b")}) })
+		}
+		synctest.Wait()
+		start := time.Now()
+		_, err := p.get(ctx, false)
+		if !errors.Is(err, errBusy) || time.Since(start) != 0 {
+			t.Errorf("got %v after %v", err, time.Since(start))
+		}
+		cancel()
+		wg.Wait()
+	}, f)
+}
+
+// TestWarmByDemand: a lone login leaves nothing behind; several keep connections
+// warm, which cost no dial time; when nobody comes any more, they go.
+func TestWarmByDemand(t *testing.T) {
+	f := &farm{dialTime: 100 * time.Millisecond, loginTime: time.Millisecond}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		if took := logIn(t, r); took != 101*time.Millisecond {
+			t.Errorf("cold: took %v", took)
+		}
+		time.Sleep(10 * time.Second)
+		if n := f.idle(p); n != 0 {
+			t.Errorf("after one login %d connections are warm", n)
+		}
+		for range 10 {
+			logIn(t, r)
+			time.Sleep(time.Second)
+		}
+		if took := logIn(t, r); took != time.Millisecond {
+			t.Errorf("warm: took %v", took)
+		}
+		time.Sleep(time.Second)
+		if n := f.idle(p); n != p.warm {
+			t.Errorf("%d connections are warm want %d", n, p.warm)
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if n, open := f.idle(p), p.open; n != 0 || open != 0 {
+			t.Errorf("when idle: %d warm, %d open", n, open)
+		}
+		if f.unused > 2*p.warm {
+			t.Errorf("%d connections were never used", f.unused)
+		}
+	}, f)
+}
+
+// TestRareLoginsKeepNoneWarm: with a login in every five minutes no connection
+// would be used before it is too old.
+func TestRareLoginsKeepNoneWarm(t *testing.T) {
+	f := &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		for range 20 {
+			logIn(t, r)
+			time.Sleep(5 * time.Minute)
+		}
+		if f.unused != 0 {
+			t.Errorf("%d connections were never used", f.unused)
+		}
+	}, f)
+}
+
+// TestRecycled: no connection is kept for longer than maxAge.
+func TestRecycled(t *testing.T) {
+	f := &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		for range 300 {
+			logIn(t, r)
+			time.Sleep(time.Second)
+			p.mu.Lock()
+			for _, c := range p.idle {
+				if age := time.Since(c.born); age > maxAge {
+					t.Errorf("a connection is %v old", age)
+				}
+			}
+			p.mu.Unlock()
+		}
+	}, f)
+}
+
+// TestDiallingKeepsUp: at 100 logins/s and 80 ms of dialling, which is twice what
+// four warm connections can hide, hardly anyone waits for a dial.
+func TestDiallingKeepsUp(t *testing.T) {
+	f := &farm{dialTime: 80 * time.Millisecond, loginTime: 5 * time.Millisecond}
+	withFarm(t, func(c *Config) { c.Connections = 32 }, func(t *testing.T, r *Router, p *pool) {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		waited := 0
+		for i := range 1000 {
+			wg.Go(func() {
+				start := time.Now()
+				login(t, r)
+				mu.Lock()
+				defer mu.Unlock()
+				if i >= 300 && time.Since(start) > f.loginTime { // after the start
+					waited++
+				}
+			})
+			time.Sleep(10 * time.Millisecond)
+		}
+		wg.Wait()
+		synctest.Wait()
+		if waited > 7 {
+			t.Errorf("%d of 700 logins waited for a dial", waited)
+		}
+		if f.dials > 1100 {
+			t.Errorf("got %d dials for 1000 logins", f.dials)
+		}
+	}, f)
+}
+
+// TestDeadWarmConnection: a server's restart costs its next caller a dial, not the
+// verdict.
+func TestDeadWarmConnection(t *testing.T) {
+	f := &farm{dialTime: 10 * time.Millisecond}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		for range 10 {
+			logIn(t, r)
+		}
+		time.Sleep(time.Second)
+		if f.idle(p) == 0 {
+			t.Fatal("nothing is warm")
+		}
+		f.kill()
+		for range 10 {
+			logIn(t, r)
+		}
+	}, f)
+}
+
+// TestServerDown: the error comes with the refusal, and nothing dials on in a loop.
+func TestServerDown(t *testing.T) {
+	f := &farm{dialTime: time.Millisecond}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		for range 10 {
+			logIn(t, r)
+		}
+		f.down = true
+		f.kill()
+		for range 3 {
+			v, text := login(t, r)
+			if v != proto.TempFail || !strings.Contains(text, "refused") {
+				t.Errorf("got %v: %s", v, text)
+			}
+		}
+		time.Sleep(time.Hour)
+		f.down = false
+		if took := logIn(t, r); took != time.Millisecond {
+			t.Errorf("after the outage: took %v", took)
+		}
+	}, f)
+}
+
+// TestHungServer: it takes connections and says nothing.
+func TestHungServer(t *testing.T) {
+	f := &farm{mute: true}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		start := time.Now()
+		v, text := login(t, r)
+		if took := time.Since(start); v != proto.TempFail || took != dialTimeout {
+			t.Errorf("got %v after %v: %s", v, took, text)
+		}
+	}, f)
+}
+
+// TestNextURL: an address that cannot be reached makes the next one's turn; a
+// verdict does not.
+func TestNextURL(t *testing.T) {
+	first, second := &farm{down: true}, &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		logIn(t, r)
+		if second.logins != 1 {
+			t.Errorf("the second got %d logins want 1", second.logins)
+		}
+		first.down = false
+		logIn(t, r)
+		if first.logins != 1 || second.logins != 1 {
+			t.Errorf("got %d and %d logins want 1 and 1", first.logins, second.logins)
+		}
+	}, first, second)
+}
+
+// TestCallerLeaves: what a caller no longer waits for is kept for the next.
+func TestCallerLeaves(t *testing.T) {
+	f := &farm{dialTime: time.Second}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, proto.ErrDeadline)
+		defer cancel()
+		if _, err := p.get(ctx, false); !errors.Is(err, proto.ErrDeadline) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Second)
+		if took := logIn(t, r); took != 0 || f.dials != 1 {
+			t.Errorf("took %v, %d dials", took, f.dials)
+		}
+	}, f)
+}

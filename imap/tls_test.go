@@ -1,0 +1,213 @@
+package imap
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"imapauthd/proto"
+)
+
+// certificate makes a self-signed certificate for names, valid until notAfter, and
+// a file that trusts it.
+func certificate(t *testing.T, notAfter time.Time, names ...string) (tls.Certificate, string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject:      pkix.Name{CommonName: "test"},
+		NotBefore:    time.Now().Add(-48 * time.Hour),
+		NotAfter:     notAfter,
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	for _, n := range names {
+		if ip := net.ParseIP(n); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, n)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, file
+}
+
+// abroad is a connection that seems to have crossed a network.
+type abroad struct{ *net.TCPConn }
+
+func (abroad) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 143} }
+
+// dialAbroad makes all of a router's connections seem to cross a network.
+func dialAbroad(r *Router) {
+	for _, s := range r.byName {
+		for _, p := range s.pools {
+			dial := p.dialer
+			p.dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := dial(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				return abroad{c.(*net.TCPConn)}, nil
+			}
+		}
+	}
+}
+
+// startTLSServer serves one connection: in clear up to STARTTLS, with clear behind
+// the answer to it, then under TLS.
+func startTLSServer(t *testing.T, cert tls.Certificate, greeting, behind string) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	t.Cleanup(func() { l.Close(); <-done })
+	go func() {
+		defer close(done)
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprintf(c, "* OK [CAPABILITY %s] ready\r\n", greeting)
+		if line, _ := bufio.NewReader(c).ReadString('\n'); line != "b STARTTLS\r\n" {
+			return
+		}
+		io.WriteString(c, "b OK go\r\n"+behind)
+		s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{cert}})
+		in := bufio.NewReader(s)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			tag, rest, _ := strings.Cut(line, " ")
+			switch {
+			case strings.HasPrefix(rest, "CAPABILITY"):
+				fmt.Fprintf(s, "* CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN\r\n%s OK\r\n", tag)
+			case strings.HasPrefix(rest, "AUTHENTICATE"):
+				fmt.Fprintf(s, "%s OK in\r\n", tag)
+			}
+		}
+	}()
+	return l.Addr().String()
+}
+
+func login(t *testing.T, r *Router) (proto.Verdict, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	v, err := r.Authenticate(ctx, &proto.Request{Authcid: "alice", Password: proto.NewPassword("secret")})
+	return v, fmt.Sprint(err)
+}
+
+// TestClearText holds DESIGN's promise 3: what is sent in clear, and when.
+func TestClearText(t *testing.T) {
+	cert, ca := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	const plain, start = "IMAP4rev1 SASL-IR AUTH=PLAIN", "IMAP4rev1 STARTTLS LOGINDISABLED"
+	tests := []struct {
+		name, greeting, behind string
+		abroad, trust          bool
+		want                   proto.Verdict
+		text                   string
+	}{
+		{"abroad, no STARTTLS", plain, "", true, true, proto.TempFail, "never crosses a network in clear"},
+		{"abroad, STARTTLS", start, "", true, true, proto.Accept, ""},
+		{"abroad, STARTTLS and PLAIN in clear", "STARTTLS " + plain, "", true, true, proto.Accept, ""},
+		{"abroad, unknown certificate", start, "", true, false, proto.TempFail, "certificate"},
+		{"loopback, LOGINDISABLED", start, "", false, true, proto.Accept, ""},
+		{"injection", start, "b OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] in\r\n", true, true, proto.TempFail, "in clear behind"},
+		{"stripped", "IMAP4rev1 LOGINDISABLED", "", true, true, proto.TempFail, "never crosses a network in clear"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			addr := startTLSServer(t, cert, tt.greeting, tt.behind)
+			r := newRouter(t, "imap://"+addr, func(c *Config) {
+				if tt.trust {
+					c.CAFile = ca
+				}
+			})
+			defer r.Close()
+			if tt.abroad {
+				dialAbroad(r)
+			}
+			if v, text := login(t, r); v != tt.want || !strings.Contains(text, tt.text) {
+				t.Errorf("got %v (%s) want %v (%s)", v, text, tt.want, tt.text)
+			}
+		})
+	}
+}
+
+// TestCertificates: imaps with the right certificate and with every wrong one.
+func TestCertificates(t *testing.T) {
+	good, goodCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1", "mail.example.com")
+	expired, expiredCA := certificate(t, time.Now().Add(-time.Hour), "127.0.0.1")
+	tests := []struct {
+		name      string
+		cert      tls.Certificate
+		ca, named string
+		want      proto.Verdict
+		text      string
+	}{
+		{"good", good, goodCA, "", proto.Accept, ""},
+		{"by tls_name", good, goodCA, "mail.example.com", proto.Accept, ""},
+		{"wrong name", good, goodCA, "other.example.com", proto.TempFail, "other.example.com"},
+		{"expired", expired, expiredCA, "", proto.TempFail, "expired"},
+		{"self-signed, not trusted", good, "", "", proto.TempFail, "unknown authority"},
+		{"signed by another", good, expiredCA, "", proto.TempFail, "unknown authority"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{tt.cert}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			defer func() { l.Close(); <-done }()
+			go func() {
+				defer close(done)
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer c.Close()
+				c.SetDeadline(time.Now().Add(10 * time.Second))
+				io.WriteString(c, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
+				if line, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+					fmt.Fprintf(c, "%s OK in\r\n", strings.Fields(line)[0])
+				}
+			}()
+			r := newRouter(t, "imaps://"+l.Addr().String(), func(c *Config) { c.CAFile, c.TLSName = tt.ca, tt.named })
+			defer r.Close()
+			if v, text := login(t, r); v != tt.want || !strings.Contains(text, tt.text) {
+				t.Errorf("got %v (%s) want %v (%s)", v, text, tt.want, tt.text)
+			}
+		})
+	}
+}
