@@ -45,6 +45,7 @@ type dialogue struct {
 	want        string
 	text, not   string
 	connections [][]string
+	change      func(*Config) // may be nil
 }
 
 func readDialogue(t *testing.T, file string) *dialogue {
@@ -168,7 +169,7 @@ func (d *dialogue) run(t *testing.T) {
 		}()
 		l.Close() // one connection more is refused
 	}()
-	router := newRouter(t, "imap://"+l.Addr().String(), nil)
+	router := newRouter(t, "imap://"+l.Addr().String(), d.change)
 	ctx, cancel := context.WithTimeoutCause(t.Context(), d.budget, proto.ErrDeadline)
 	defer cancel()
 	verdict, verr := router.Authenticate(ctx, &d.req)

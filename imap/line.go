@@ -32,16 +32,14 @@ func newLineReader(r io.Reader) *lineReader {
 }
 
 // next returns the next line without its line end, valid until the next call. A
-// half line before the end of the stream is io.ErrUnexpectedEOF. A bare LF ends a
-// line too: servers send it, and nothing here depends on the difference.
+// half line before the end of the stream is dropped. A bare LF ends a line too:
+// servers send it, and nothing here depends on the difference.
 func (r *lineReader) next() ([]byte, error) {
 	line, err := r.br.ReadSlice('\n')
 	r.total += len(line)
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
 		return nil, errLongLine
-	case errors.Is(err, io.EOF) && len(line) > 0:
-		return nil, io.ErrUnexpectedEOF
 	case err != nil:
 		return nil, err
 	case r.total > maxTotal:

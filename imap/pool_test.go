@@ -25,6 +25,7 @@ type farm struct {
 	mu                        sync.Mutex
 	conns                     map[net.Conn]bool // protects all below; the server's ends
 	open, most, dials, logins int
+	tries                     int // dials, refused ones too
 	unused                    int // closed without a login
 }
 
@@ -39,6 +40,9 @@ func (f *farm) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	f.mu.Lock()
+	f.tries++
+	f.mu.Unlock()
 	if f.down {
 		return nil, errors.New("refused")
 	}
@@ -304,6 +308,64 @@ func TestDeadWarmConnection(t *testing.T) {
 	}, f)
 }
 
+// TestAfterABurst: the dials stop with the logins, and no more stay warm than may.
+func TestAfterABurst(t *testing.T) {
+	f := &farm{dialTime: 50 * time.Millisecond, loginTime: 5 * time.Millisecond}
+	withFarm(t, func(c *Config) { c.Connections = 32 }, func(t *testing.T, r *Router, p *pool) {
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() { login(t, r) })
+		}
+		wg.Wait()
+		for range 100 {
+			if n := f.idle(p); n > p.warm {
+				t.Fatalf("%d connections are warm", n)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		synctest.Wait()
+		if f.dials > 1050 {
+			t.Errorf("got %d dials for 1000 logins", f.dials)
+		}
+	}, f)
+}
+
+// TestRoomForAFreshOne: who refuses the warm connections gets a slot of theirs.
+func TestRoomForAFreshOne(t *testing.T) {
+	f := &farm{}
+	withFarm(t, func(c *Config) { c.Connections = 1 }, func(t *testing.T, r *Router, p *pool) {
+		conn, err := p.get(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.mu.Lock()
+		p.place(conn)
+		p.mu.Unlock()
+		fresh, err := p.get(t.Context(), true)
+		if err != nil || fresh == conn {
+			t.Errorf("got %v, %v", fresh, err)
+		}
+		p.release(fresh)
+	}, f)
+}
+
+// TestLeftBehind: a connection that was given to a caller at the moment it left.
+func TestLeftBehind(t *testing.T) {
+	f := &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		conn, err := p.get(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := &waiter{make(chan dialled, 1)}
+		w.got <- dialled{conn: conn}
+		p.leave(w)
+		if f.idle(p) != 1 {
+			t.Error("the connection is lost")
+		}
+	}, f)
+}
+
 // TestServerDown: the error comes with the refusal, and nothing dials on in a loop.
 func TestServerDown(t *testing.T) {
 	f := &farm{dialTime: time.Millisecond}
@@ -313,6 +375,7 @@ func TestServerDown(t *testing.T) {
 		}
 		f.down = true
 		f.kill()
+		before := f.tries
 		for range 3 {
 			v, text := login(t, r)
 			if v != proto.TempFail || !strings.Contains(text, "refused") {
@@ -320,6 +383,10 @@ func TestServerDown(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
+		if n := f.tries - before; n > 10 {
+			t.Errorf("three logins and an hour of outage made %d dials", n)
+		}
 		f.down = false
 		if took := logIn(t, r); took != time.Millisecond {
 			t.Errorf("after the outage: took %v", took)
