@@ -70,15 +70,15 @@ func (c *Config) Validate() error {
 		return &proto.KeyError{Key: "url", Err: errors.New("names no server (write [\"imaps://HOST\"])")}
 	}
 	if !c.AnyDomain && len(c.Domains) == 0 {
-		for _, u := range c.URL {
+		for i, u := range c.URL {
 			if !u.Loopback() {
-				return proto.BadKey("url", "%s is not this machine and has no domains, so every account there could send mail here: list its domains, or set any_domain = true", u)
+				return proto.BadKey(fmt.Sprintf("url[%d]", i), "%s is not this machine and has no domains, so every account there could send mail here: list its domains, or set any_domain = true", u)
 			}
 		}
 	}
-	for _, d := range c.Domains {
-		if _, err := canonicalDomain(strings.TrimPrefix(d, "*.")); err != nil {
-			return proto.BadKey("domains", "%q is not a domain: %w", d, err)
+	for i, d := range c.Domains {
+		if _, err := CanonicalDomain(strings.TrimPrefix(d, "*.")); err != nil {
+			return proto.BadKey(fmt.Sprintf("domains[%d]", i), "%q is not a domain: %w", d, err)
 		}
 	}
 	if err := validUsername(c.Username); err != nil {

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// canonicalDomain returns a domain as it is compared: IDNA A-labels (RFC 5891)
+// CanonicalDomain returns a domain as it is compared: IDNA A-labels (RFC 5891)
 // in ASCII lower case, no dot at the end.
-func canonicalDomain(s string) (string, error) {
+func CanonicalDomain(s string) (string, error) {
 	s = strings.TrimSuffix(s, ".")
 	if s == "" {
 		return "", errors.New("it is empty")

@@ -342,8 +342,8 @@ func TestRoomForAFreshOne(t *testing.T) {
 		p.place(conn)
 		p.mu.Unlock()
 		fresh, err := p.get(t.Context(), true)
-		if err != nil || fresh == conn {
-			t.Errorf("got %v, %v", fresh, err)
+		if err != nil || fresh == conn || f.most != 1 {
+			t.Errorf("got %v, %v, with %d open", fresh, err, f.most)
 		}
 		p.release(fresh)
 	}, f)

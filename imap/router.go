@@ -47,7 +47,7 @@ func NewRouter(cfgs []Config, log *slog.Logger) (*Router, error) {
 			if rest, ok := strings.CutPrefix(d, "*."); ok {
 				table, d = r.below, rest
 			}
-			canonical, err := canonicalDomain(d)
+			canonical, err := CanonicalDomain(d)
 			if err != nil {
 				return nil, fmt.Errorf("imap: server %s: domain %q: %w", cfg.Name, d, err)
 			}
@@ -81,7 +81,7 @@ var errNoRoute = &proto.Refusal{Verdict: proto.Reject, Reason: "no server for th
 // byDomain returns the server that claims the account's domain most closely.
 func (r *Router) byDomain(authcid string) *server {
 	_, domain := splitAuthcid(authcid)
-	domain, err := canonicalDomain(domain)
+	domain, err := CanonicalDomain(domain)
 	if err != nil {
 		return nil
 	}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"golang.org/x/term"
+
+	"imapauthd/imap"
+	"imapauthd/proto"
+)
+
+// Exit statuses of check, beside exitUsage. The last is EX_TEMPFAIL of sysexits.h.
+const (
+	exitAccepted     = 0
+	exitRejected     = 1
+	exitUndecided    = 75
+	checkTimeout     = 30 * time.Second // as the daemon's login_timeout
+	maxStdinPassword = 64 << 10         // bytes; more than any server takes
+)
+
+// checkCmd tries one login.
+type checkCmd struct {
+	checkFlags
+}
+
+// Run logs in once, without cache or daemon, and prints "OK" or "error: …" on
+// standard output; the exit status is the verdict too.
+func (c *checkCmd) Run(std *streams) error {
+	login, err := c.login(std)
+	if err != nil {
+		return err
+	}
+	if err := disableCoreDumps(); err != nil {
+		fmt.Fprintln(std.err, "imapauthd: core dumps stay on:", err)
+	}
+	cfg, err := c.serverConfig(login.server)
+	if err != nil {
+		return sayError(std, exitUsage, err)
+	}
+	if login.password == nil {
+		if login.password, err = readPassword(std); err != nil {
+			return sayError(std, exitUsage, err)
+		}
+	}
+	router, err := imap.NewRouter([]imap.Config{cfg}, c.tracer(std))
+	if err != nil {
+		return sayError(std, exitUsage, err)
+	}
+	ctx, cancel := context.WithTimeoutCause(context.Background(), checkTimeout, proto.ErrDeadline)
+	defer cancel()
+	req := proto.Request{Authcid: login.authcid, Password: *login.password}
+	if req.Authcid == "" || req.Password.Len() == 0 {
+		return sayError(std, exitRejected, errors.New("the account or the password is empty"))
+	}
+	verdict, err := router.Authenticate(ctx, &req)
+	router.Close()
+	switch verdict {
+	case proto.Accept:
+		fmt.Fprintln(std.out, "OK")
+		return nil
+	case proto.Reject:
+		return sayError(std, exitRejected, err)
+	default:
+		return sayError(std, exitUndecided, err)
+	}
+}
+
+// sayError prints the one line that the wiki's Python script prints.
+func sayError(std *streams, code int, err error) error {
+	fmt.Fprintln(std.out, "error:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	return &exitError{code: code}
+}
+
+// serverConfig is the default server at the address that was given: a URL, or a
+// host, which is asked by imaps://. One login needs no domains.
+func (c *checkCmd) serverConfig(server string) (imap.Config, error) {
+	if !strings.Contains(server, "://") {
+		server = "imaps://" + server
+	}
+	url, err := imap.ParseURL(server)
+	if err != nil {
+		return imap.Config{}, err
+	}
+	cfg := imap.DefaultConfig()
+	cfg.URL, cfg.CAFile = []imap.URL{url}, c.CAFile
+	cfg.AnyDomain = true
+	if err := cfg.Validate(); err != nil {
+		return imap.Config{}, reason(err)
+	}
+	return cfg, nil
+}
+
+// tracer is the log of --trace: every step with its time since the start.
+func (c *checkCmd) tracer(std *streams) *slog.Logger {
+	if !c.Trace {
+		return slog.New(slog.DiscardHandler)
+	}
+	start := time.Now()
+	return slog.New(tint.NewTextHandler(std.err, &tint.Options{
+		Level:   slog.LevelDebug,
+		NoColor: !isTerminal(std.err),
+		ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.String(slog.TimeKey, fmt.Sprintf("%6.1fms", float64(time.Since(start).Microseconds())/1000))
+			}
+			return a
+		},
+	}))
+}
+
+// readPassword asks on a terminal, without echo, or reads a line of standard
+// input. Its line end is not part of the password.
+func readPassword(std *streams) (*proto.Password, error) {
+	if in, ok := std.in.(*os.File); ok && term.IsTerminal(int(in.Fd())) {
+		fmt.Fprint(std.err, "Password: ")
+		text, err := term.ReadPassword(int(in.Fd()))
+		fmt.Fprintln(std.err)
+		if err != nil {
+			return nil, fmt.Errorf("read the password: %w", err)
+		}
+		password := proto.NewPassword(string(text))
+		return &password, nil
+	}
+	line, err := bufio.NewReader(io.LimitReader(std.in, maxStdinPassword)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read the password: %w", err)
+	}
+	password := proto.NewPassword(strings.TrimSuffix(strings.TrimSuffix(line, "\n"), "\r"))
+	return &password, nil
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"os/signal"
+	"syscall"
+
+	sd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+// serveCmd is the daemon.
+type serveCmd struct {
+	fileFlag
+	serverFlags
+}
+
+// Run serves until SIGTERM or SIGINT, then drains. A second signal ends it at
+// once, as the kernel does by default.
+func (c *serveCmd) Run(std *streams) error {
+	cfg, err := loadConfig(c.File, &c.serverFlags)
+	if err != nil {
+		return err
+	}
+	log, _ := newLogger(cfg.Log, std.err)
+	if err := disableCoreDumps(); err != nil {
+		log.Warn("core dumps stay on, and would hold passwords", "err", err)
+	}
+	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer restore()
+	d, err := startDaemon(cfg, log, nil)
+	if err != nil {
+		return err
+	}
+	for _, s := range cfg.Server {
+		log.Info("asking", "server", s.Name, "url", s.URL)
+	}
+	sd.SdNotify(false, sd.SdNotifyReady) // a no-op unless systemd waits for it
+	log.Info("ready")
+	<-ctx.Done()
+	restore()
+	sd.SdNotify(false, sd.SdNotifyStopping)
+	log.Info("stopping")
+	if err := d.stop(); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
