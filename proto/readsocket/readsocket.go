@@ -95,9 +95,10 @@ func (f *Frontend) Serve(ctx context.Context, c *proto.Conn) {
 	switch {
 	case err == nil:
 		verdict = c.Decide(ctx, start, &req)
-	case n == 0:
+	case !errors.As(err, &refusal): // the connection broke
+	case n == 0 && refusal.Verdict == proto.Reject:
 		verdict = proto.Reject // somebody looked whether we live; nothing to log
-	case errors.As(err, &refusal):
+	default:
 		verdict = c.Refuse(refusal)
 	}
 }
