@@ -32,9 +32,9 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 	}
 	d := &daemon{
 		log: log,
-		// Every request is answered within its budget; one second more for the
-		// replies.
-		grace:  time.Duration(cfg.Timeout) + time.Second,
+		// Every request is answered within its budget; some seconds more for the
+		// last steps of its connection.
+		grace:  time.Duration(cfg.Timeout) + 3*time.Second,
 		router: router,
 		cache: cache.New(cfg.Cache.Config, cache.Options{
 			Next:         router,

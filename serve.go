@@ -25,6 +25,7 @@ func (c *serveCmd) Run(std *streams) error {
 	if err := disableCoreDumps(); err != nil {
 		log.Warn("core dumps stay on, and would hold passwords", "err", err)
 	}
+	signal.Ignore(syscall.SIGPIPE) // a log reader that goes away must not end the daemon
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer restore()
 	d, err := startDaemon(cfg, log, nil)
