@@ -45,18 +45,25 @@ func (p *plainClient) Start() (mech string, ir []byte, err error) {
 
 func (p *plainClient) Next([]byte) ([]byte, error) { return p.message, nil }
 
-// login sends the credentials and returns the server's tagged answer, with its
-// text fit for the log. An error is no answer: the connection is closed then, and
-// otherwise the caller's. Everything ends with ctx.
-func (w *warmConn) login(ctx context.Context, cred *credentials) (status, error) {
+// answer is the server's tagged answer to a login, as it came for the ruling, and
+// as it may be shown.
+type answer struct {
+	status
+	shown *ServerError
+}
+
+// login sends the credentials and returns the server's tagged answer. An error is
+// no answer: the connection is closed then, and otherwise the caller's. Everything
+// ends with ctx.
+func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error) {
 	plain := w.caps["AUTH=PLAIN"]
 	switch {
 	case !plain && cred.authzid != "":
 		w.base.Close()
-		return status{}, errNoAuthzid
+		return answer{}, errNoAuthzid
 	case !plain && w.caps["LOGINDISABLED"]: // RFC 9051 §6.2.3
 		w.base.Close()
-		return status{}, errNoMechanism
+		return answer{}, errNoMechanism
 	}
 	var id []byte
 	if w.caps["ID"] {
@@ -80,17 +87,16 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (status, error)
 	}
 	client.Close() // waits for the library's goroutine; an answered connection stays open
 
-	answer, gerr := g.result()
+	got, gerr := g.result()
 	if gerr != nil {
 		w.base.Close()
-		return status{}, deadlineCause(ctx, tidy(gerr, password))
+		return answer{}, deadlineCause(ctx, tidy(gerr, password))
 	}
-	if (err == nil) != (answer.typ == "OK") { // the library and the guard must agree
+	if (err == nil) != (got.typ == "OK") { // the library and the guard must agree
 		w.base.Close()
-		return status{}, fmt.Errorf("imapclient and guard disagree about %s", answer.typ)
+		return answer{}, fmt.Errorf("imapclient and guard disagree about %s", got.typ)
 	}
-	answer.code, answer.text = redact(answer.code, password), redact(answer.text, password)
-	return answer, nil
+	return answer{got, &ServerError{got.typ, redact(got.code, password), redact(got.text, password)}}, nil
 }
 
 // tidy makes sure that a server's text in err does not show the password, and

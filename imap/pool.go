@@ -157,22 +157,22 @@ func (p *pool) gone() {
 // login asks the server, over a warm connection if there is one. If that turns
 // out to have died unnoticed, which shows in a hang-up without an answer, a fresh
 // one is asked once.
-func (p *pool) login(ctx context.Context, cred *credentials) (status, error) {
+func (p *pool) login(ctx context.Context, cred *credentials) (answer, error) {
 	for fresh := false; ; fresh = true {
 		asked := time.Now()
 		conn, err := p.get(ctx, fresh)
 		if err != nil {
-			return status{}, err
+			return answer{}, err
 		}
-		answer, err := conn.login(ctx, cred)
+		got, err := conn.login(ctx, cred)
 		if err == nil {
 			p.release(conn)
-			p.log.Debug("answered", "status", answer.typ, "code", answer.code, "warm", conn.kept, proto.KeyElapsed, time.Since(asked))
-			return answer, nil
+			p.log.Debug("answered", "status", got.shown.Type, "code", got.shown.Code, "warm", conn.kept, proto.KeyElapsed, time.Since(asked))
+			return got, nil
 		}
 		p.discard(conn)
 		if fresh || !conn.kept || !hungUp(err) && !saidBye(err) {
-			return status{}, fmt.Errorf("imap: login to %s: %w", p.url, err)
+			return answer{}, fmt.Errorf("imap: login to %s: %w", p.url, err)
 		}
 		p.log.Debug("a warm connection was dead", proto.KeyErr, err)
 	}

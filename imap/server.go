@@ -48,14 +48,14 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 	}
 	var failed []error
 	for _, p := range s.pools {
-		answer, err := p.login(ctx, &cred)
+		got, err := p.login(ctx, &cred)
 		if err == nil {
-			r := s.cfg.rule(answer)
+			r := s.cfg.rule(got.status)
 			req.Trail.NoStore = r.noStore
 			if r.verdict == proto.Accept {
 				return proto.Accept, nil
 			}
-			return r.verdict, &ServerError{answer.typ, answer.code, answer.text}
+			return r.verdict, got.shown
 		}
 		failed = append(failed, err)
 		var u *unreachable
