@@ -70,6 +70,8 @@ func TestRule(t *testing.T) {
 		{status{typ: "NO", text: "Login failed."}, reject, true}, // Courier
 		{status{typ: "NO", text: "Error in IMAP command received by server."}, later, false},
 		{status{typ: "NO", code: "AUTHENTICATIONFAILED", text: "generic failure"}, reject, true},
+		// Dovecot with auth_mechanisms = login, which has nothing for LOGIN.
+		{status{typ: "NO", code: "ALERT", text: "Unsupported authentication mechanism."}, later, false},
 	}
 	cfg := DefaultConfig()
 	for _, tt := range tests {

@@ -28,10 +28,11 @@ var rulings = map[string]ruling{
 	"PRIVACYREQUIRED":      {proto.TempFail, true}, // RFC 5530 §3: ours to mend, by TLS
 }
 
-// textTempFail finds the answers of servers without response codes that are no
+// textTempFail finds the answers without a telling response code that are no
 // verdict: Cyrus (imap/imapd.c, lib/saslclient) with its backend down, Courier
-// (imap/imapd.c) with a command that it cannot parse.
-var textTempFail = regexp.MustCompile(`^(Login failed: )?(generic failure|remote authentication server unavailable|transient failure|Too many open connections)|^Error in IMAP command`)
+// (imap/imapd.c) with a command that it cannot parse, Dovecot
+// (src/auth/auth-request-handler.c, with ALERT) where LOGIN's mechanism is off.
+var textTempFail = regexp.MustCompile(`^(Login failed: )?(generic failure|remote authentication server unavailable|transient failure|Too many open connections)|^Error in IMAP command|^Unsupported authentication mechanism`)
 
 // rule turns the tagged answer to a login into a verdict. OK is the only way to
 // Accept. ALERT is what Config.Alert makes of it, and never cached.
@@ -41,10 +42,10 @@ func (c *Config) rule(s status) ruling {
 		return ruling{proto.Accept, false}
 	case s.typ != "NO":
 		return ruling{proto.TempFail, true} // BAD: the server did not understand, RFC 9051 §7.1.3
+	case (s.code == "" || s.code == "ALERT") && textTempFail.MatchString(s.text):
+		return ruling{proto.TempFail, true}
 	case s.code == "ALERT" && c.Alert == "reject":
 		return ruling{proto.Reject, true}
-	case s.code == "" && textTempFail.MatchString(s.text):
-		return ruling{proto.TempFail, true}
 	}
 	if r, ok := rulings[s.code]; ok {
 		return r
