@@ -1,0 +1,59 @@
+# Everything that is done to this repository by hand or by machine.
+
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+FUZZTIME    ?= 60s
+STATICCHECK ?= v0.8.2
+GOVULNCHECK ?= v1.8.0
+
+.PHONY: all build install test demo fuzz bench lint clean
+
+all: build
+
+build:
+	go build -o imapauthd .
+
+install: build
+	install -D -m 0755 imapauthd $(DESTDIR)$(PREFIX)/bin/imapauthd
+	install -d $(DESTDIR)$(PREFIX)/share/imapauthd/exim
+	install -m 0644 exim-snippets/* $(DESTDIR)$(PREFIX)/share/imapauthd/exim
+
+# Exim, Dovecot and the others are installed first where that can be done; tests of
+# a peer that is not there are skipped, or fail with IMAPAUTHD_PEERS=require.
+test:
+	tests/peers.sh
+	go test -race ./...
+
+demo:
+	go run . demo
+
+# Each target in turn, for FUZZTIME.
+fuzz:
+	@set -e; for pkg in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+# The tools are fetched by version. govulncheck asks a database on the network: only
+# what it finds is an error (status 3), not that it could not ask.
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt: $$unformatted"; exit 1; fi
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK) ./...
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	if GOBIN=$$dir go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK); then \
+		$$dir/govulncheck ./...; status=$$?; \
+		if [ $$status -eq 3 ]; then exit 3; fi; \
+		if [ $$status -ne 0 ]; then echo "govulncheck could not run here (status $$status)"; fi; \
+	else \
+		echo "govulncheck could not be fetched"; \
+	fi
+
+clean:
+	rm -f imapauthd *.test *.prof
+	go clean -testcache

@@ -1,0 +1,9 @@
+// Package tests holds the tests of the whole: the built daemon between real peers
+// (Exim before it, Dovecot behind it) and scripted ones, and the rules of the
+// house that no compiler checks.
+//
+// Everything runs on loopback and in temporary folders, with ports from the
+// kernel; the machine's own Exim and Dovecot are not touched. A peer that is not
+// installed, or that needs root, skips its tests by name; with
+// IMAPAUTHD_PEERS=require in the environment it fails them.
+package tests
