@@ -96,6 +96,9 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 		}
 		return f.verdict, f.err
 	case <-ctx.Done():
+		c.mu.Lock()
+		f.left = true
+		c.mu.Unlock()
 		req.Trail.Source = source
 		return proto.TempFail, context.Cause(ctx)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"imapauthd/proto"
 )
@@ -14,6 +15,7 @@ import (
 type flight struct {
 	account, key Key
 	void         bool // protected by Cache.mu: the account's generation rose, store nothing
+	left         bool // protected by Cache.mu: a caller has been told TempFail already
 
 	done    chan struct{} // closed when the fields below are set
 	verdict proto.Verdict
@@ -61,6 +63,7 @@ func (fs flights) raise(account Key, keep *flight) {
 // fly asks the next authenticator and stores what it says. req is the flight's own
 // copy. A panic is a TempFail for all who wait, and ends nothing else.
 func (c *Cache) fly(f *flight, req proto.Request) {
+	start := time.Now()
 	ctx, cancel := context.WithTimeoutCause(c.ctx, c.loginTimeout, proto.ErrDeadline)
 	defer cancel()
 	defer close(f.done)
@@ -70,21 +73,35 @@ func (c *Cache) fly(f *flight, req proto.Request) {
 			f.verdict, f.err = proto.TempFail, fmt.Errorf("cache: the login panicked")
 		}
 		f.trail = req.Trail
-		c.land(f)
+		if left := c.land(f); left {
+			c.reportLate(f, &req, time.Since(start))
+		}
 	}()
 	f.verdict, f.err = c.next.Authenticate(ctx, &req)
 }
 
-// land stores a flight's verdict, if it is an IMAP server's and may be stored.
+// reportLate writes the line of a login whose callers were told that there was no
+// verdict yet. It names what they waited for.
+func (c *Cache) reportLate(f *flight, req *proto.Request, elapsed time.Duration) {
+	attrs := []any{proto.KeyAuthcid, req.Authcid, proto.KeyVerdict, f.verdict.String(), proto.KeySource, string(f.trail.Source),
+		proto.KeyServer, f.trail.Server, proto.KeyElapsed, elapsed}
+	if f.err != nil {
+		attrs = append(attrs, proto.KeyErr, f.err)
+	}
+	c.log.Info("late login", attrs...)
+}
+
+// land stores a flight's verdict, if it is an IMAP server's and may be stored. It
+// returns whether a caller had left before.
 //
 // The lock is held from here through the flight's removal, and lookup and join
 // hold it together, so a caller finds either the flight or what it stored.
-func (c *Cache) land(f *flight) {
+func (c *Cache) land(f *flight) (left bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.flights.remove(f)
 	if f.trail.Source != proto.SourceIMAP {
-		return // our own refusals cost nothing to repeat
+		return f.left // our own refusals cost nothing to repeat
 	}
 	now := c.now()
 	switch f.verdict {
@@ -105,4 +122,5 @@ func (c *Cache) land(f *flight) {
 			c.negative.put(f.account, f.key, now)
 		}
 	}
+	return f.left
 }

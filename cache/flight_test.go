@@ -3,7 +3,9 @@ package cache
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -63,6 +65,8 @@ func TestLoginOutlivesItsCaller(t *testing.T) {
 		u := &upstream{delay: 15 * time.Second}
 		u.set("bob", "right")
 		c := newCache(t, u, 10, theServer)
+		var log strings.Builder
+		c.log = slog.New(slog.NewTextHandler(&log, nil))
 		ctx, cancel := context.WithTimeoutCause(t.Context(), 9*time.Second, proto.ErrDeadline)
 		defer cancel()
 		v, err := c.Authenticate(ctx, request("bob", "right"))
@@ -72,6 +76,9 @@ func TestLoginOutlivesItsCaller(t *testing.T) {
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		ask(t, c, "bob", "right", yes, fromCache)
+		if line := log.String(); !strings.Contains(line, `msg="late login" authcid=bob verdict=accept source=imap`) || !strings.Contains(line, "elapsed=15s") {
+			t.Errorf("the log says %q", line)
+		}
 	})
 }
 

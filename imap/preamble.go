@@ -46,7 +46,7 @@ func preamble(ctx context.Context, base net.Conn, u URL, tc *tls.Config) (_ *war
 	p := &preambler{raw: base, base: base, tls: tc}
 	if u.Scheme == "imaps" {
 		if err := p.handshake(ctx); err != nil {
-			return nil, err
+			return nil, deadlineCause(ctx, err)
 		}
 	} else {
 		p.in = newLineReader(base)
@@ -80,7 +80,7 @@ type preambler struct {
 func (p *preambler) handshake(ctx context.Context) error {
 	t := tls.Client(p.base, p.tls)
 	if err := t.HandshakeContext(ctx); err != nil {
-		return fmt.Errorf("tls: %w", err)
+		return fmt.Errorf("handshake: %w", err)
 	}
 	p.raw, p.in = t, newLineReader(t)
 	return nil

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -209,5 +210,19 @@ func TestCertificates(t *testing.T) {
 				t.Errorf("got %v (%s) want %v (%s)", v, text, tt.want, tt.text)
 			}
 		})
+	}
+}
+
+// TestHungHandshake: a server that never speaks TLS is called that, not by the
+// library's words for a deadline.
+func TestHungHandshake(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("after a while"))
+	defer cancel()
+	go io.Copy(io.Discard, theirs)
+	_, err := preamble(ctx, ours, URL{Scheme: "imaps"}, &tls.Config{ServerName: "x"})
+	if err == nil || err.Error() != "no answer: after a while" {
+		t.Errorf("got %v", err)
 	}
 }

@@ -58,11 +58,11 @@ func (c *Conn) Decide(ctx context.Context, start time.Time, req *Request) (verdi
 // Refuse logs a verdict of the front-end's own. Strangers cause them as often as
 // they like, so the rate is limited.
 func (c *Conn) Refuse(r *Refusal) Verdict {
-	kind, level := &c.server.rejects, slog.LevelInfo
+	level := slog.LevelInfo
 	if r.Verdict == TempFail {
-		kind, level = &c.server.warns, slog.LevelWarn
+		level = slog.LevelWarn
 	}
-	kind.log(c.server.log, level, "request refused",
+	c.server.limited.log(c.server.log, level, r.Reason, "request refused",
 		slog.String(KeyVerdict, r.Verdict.String()), slog.String(KeySource, string(SourceFrontend)), slog.Any(KeyErr, r))
 	return r.Verdict
 }
@@ -82,8 +82,11 @@ func (c *Conn) report(start time.Time, req *Request, verdict Verdict, err error)
 	case req.Trail.Source == SourceCache:
 		level = slog.LevelDebug
 	}
-	if err == ErrBusy || err == ErrDenied {
-		s.warns.log(s.log, level, "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
+	switch err {
+	case ErrDenied:
+		return // admit has said who
+	case ErrBusy:
+		s.limited.log(s.log, level, err.Error(), "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
 		return
 	}
 	if !s.log.Enabled(context.Background(), level) {

@@ -25,25 +25,47 @@ const (
 // a thousand times a second must not fill a disk.
 const logEvery = 10 * time.Second
 
-// limited logs one line per logEvery and counts what it left out. The zero value
-// is ready.
+// maxKinds bounds the kinds that limited tells apart: more than there are reasons.
+const maxKinds = 64
+
+// limited logs one line of each kind per logEvery and counts what it left out.
+// The zero value is ready.
 type limited struct {
-	mu      sync.Mutex
-	last    time.Time // protects the fields below
+	mu    sync.Mutex
+	kinds map[string]*limit // protected by mu
+}
+
+// limit is the state of one kind.
+type limit struct {
+	last    time.Time
 	skipped int
 }
 
 // log writes the line, with the number of lines left out before it, or counts it.
-func (l *limited) log(log *slog.Logger, level slog.Level, msg string, attrs ...slog.Attr) {
+// Kinds beyond maxKinds are one.
+func (l *limited) log(log *slog.Logger, level slog.Level, kind, msg string, attrs ...slog.Attr) {
 	l.mu.Lock()
+	if l.kinds == nil {
+		l.kinds = make(map[string]*limit)
+	}
+	k := l.kinds[kind]
+	if k == nil {
+		if len(l.kinds) >= maxKinds {
+			kind = ""
+		}
+		if k = l.kinds[kind]; k == nil {
+			k = new(limit)
+			l.kinds[kind] = k
+		}
+	}
 	now := time.Now()
-	if !l.last.IsZero() && now.Sub(l.last) < logEvery {
-		l.skipped++
+	if !k.last.IsZero() && now.Sub(k.last) < logEvery {
+		k.skipped++
 		l.mu.Unlock()
 		return
 	}
-	skipped := l.skipped
-	l.last, l.skipped = now, 0
+	skipped := k.skipped
+	k.last, k.skipped = now, 0
 	l.mu.Unlock()
 	if skipped > 0 {
 		attrs = append([]slog.Attr{slog.Int("more", skipped)}, attrs...)

@@ -46,7 +46,7 @@ type Server struct {
 	ctx            context.Context // ends when the drain is cut
 	cut            context.CancelCauseFunc
 	wg             sync.WaitGroup // the accept loops and the connections
-	rejects, warns limited
+	limited        limited
 
 	mu      sync.Mutex
 	closing bool // protects the fields below
@@ -102,7 +102,7 @@ func (s *Server) Serve(l *Listener) error {
 			return err
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.warns.log(s.log, slog.LevelError, "cannot accept connections", slog.Any(KeyErr, err))
+			s.limited.log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
 			select {
 			case <-time.After(pause):
 			case <-s.ctx.Done():
@@ -117,7 +117,7 @@ func (s *Server) admit(c *net.UnixConn) {
 	conn := &Conn{Conn: c, server: s, next: s.next, budget: s.timeout}
 	if len(s.allow) > 0 {
 		if uid, err := peerUID(c); err != nil || !s.allow[uid] {
-			s.warns.log(s.log, slog.LevelWarn, "a local user who is not in allow asked", slog.Any("uid", uid))
+			s.limited.log(s.log, slog.LevelWarn, "allow", "a local user who is not in allow asked", slog.Any("uid", uid))
 			conn.next, conn.budget = always(ErrDenied), refusalBudget
 		}
 	}

@@ -278,11 +278,18 @@ func TestLimitedCounts(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	var l limited
 	for range 5 {
-		l.log(log, slog.LevelInfo, "x")
+		l.log(log, slog.LevelInfo, "a", "first")
+		l.log(log, slog.LevelInfo, "b", "second") // is not hidden by the first
 	}
-	l.last = l.last.Add(-logEvery)
-	l.log(log, slog.LevelInfo, "x")
-	if got := strings.Count(out.String(), "\n"); got != 2 || !strings.Contains(out.String(), "more=4") {
+	l.kinds["a"].last = l.kinds["a"].last.Add(-logEvery)
+	l.log(log, slog.LevelInfo, "a", "first")
+	if got := strings.Count(out.String(), "\n"); got != 3 || !strings.Contains(out.String(), "msg=first more=4") {
 		t.Errorf("got %s", out.String())
+	}
+	for i := range 2 * maxKinds {
+		l.log(log, slog.LevelInfo, strings.Repeat("x", i), "many")
+	}
+	if len(l.kinds) > maxKinds+1 {
+		t.Errorf("got %d kinds", len(l.kinds))
 	}
 }
