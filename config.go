@@ -39,46 +39,40 @@ type config struct {
 type cacheConfig struct {
 	cache.Config
 	// Grace is how long past PositiveTTL an entry is believed while its server
-	// cannot be reached. Only 0s, for now.
+	// cannot be reached. No effect yet, see warnings.
 	Grace proto.Duration `toml:"grace"`
-}
-
-// Validate returns a proto.KeyError for the first value that cannot work.
-func (c *cacheConfig) Validate() error {
-	if c.Grace != 0 {
-		return proto.BadKey("grace", `is not supported by this version (leave it "0s")`)
-	}
-	return c.Config.Validate()
 }
 
 // metricsConfig is the [metrics] table.
 type metricsConfig struct {
-	// Listen is the address of the metrics' HTTP server. Only "", none, for now.
+	// Listen is the address of the metrics' HTTP server; empty: none. No effect
+	// yet, see warnings.
 	Listen string `toml:"listen"`
-}
-
-// Validate returns a proto.KeyError for the first value that cannot work.
-func (c *metricsConfig) Validate() error {
-	if c.Listen != "" {
-		return proto.BadKey("listen", `is not supported by this version (leave it "")`)
-	}
-	return nil
 }
 
 // controlConfig is the [control] table.
 type controlConfig struct {
-	// Socket is the path of the control socket. Only "" for now.
+	// Socket is the path of the control socket. No effect yet, see warnings.
 	Socket string `toml:"socket"`
 	// Mode is the control socket's mode.
 	Mode proto.Mode `toml:"mode"`
 }
 
-// Validate returns a proto.KeyError for the first value that cannot work.
-func (c *controlConfig) Validate() error {
-	if c.Socket != "" {
-		return proto.BadKey("socket", `is not supported by this version (leave it "")`)
+// warnings names what the file asks for and this version does not have. Such a
+// key makes nothing unsafe by being left out, so it does not keep the daemon from
+// starting.
+func (c *config) warnings() []string {
+	var w []string
+	if c.Cache.Grace != 0 {
+		w = append(w, "cache.grace has no effect in this version: an outage lengthens no lifetime")
 	}
-	return nil
+	if c.Metrics.Listen != "" {
+		w = append(w, "metrics.listen has no effect in this version: there are no metrics")
+	}
+	if c.Control.Socket != "" {
+		w = append(w, "control.socket has no effect in this version: there is no control socket")
+	}
+	return w
 }
 
 // defaultConfig is the configuration of a daemon that was told nothing.
@@ -100,11 +94,15 @@ type configCmd struct {
 	fileFlag
 }
 
-// Run prints the effective configuration, or what is wrong with the file.
+// Run prints the effective configuration, and warnings on standard error, or what
+// is wrong with the file.
 func (c *configCmd) Run(std *streams) error {
 	cfg, err := loadConfig(c.File, nil)
 	if err != nil {
 		return err
+	}
+	for _, w := range cfg.warnings() {
+		fmt.Fprintln(std.err, "warning:", w)
 	}
 	_, err = fmt.Fprint(std.out, cfg)
 	return err

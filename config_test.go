@@ -150,14 +150,6 @@ func TestMistakes(t *testing.T) {
 		{"dotted key", "cache.accounts = 0\n",
 			`f:1:18: cache.accounts: must be at least 1`},
 
-		// Keys of later versions.
-		{"grace", "[cache]\ngrace = \"1h\"\n",
-			`f:2:9: cache.grace: is not supported by this version (leave it "0s")`},
-		{"metrics", "[metrics]\nlisten = \"127.0.0.1:9799\"\n",
-			`f:2:10: metrics.listen: is not supported by this version (leave it "")`},
-		{"control", "[control]\nsocket = \"/run/x\"\n",
-			`f:2:10: control.socket: is not supported by this version (leave it "")`},
-
 		// Between tables.
 		{"socket twice", "[[listen]]\nsocket = \"/run/a\"\n[[listen]]\nsocket = \"/run/x/../a\"\n",
 			`f:4:10: listen.socket: another [[listen]] has the socket "/run/a" (give each its own)`},

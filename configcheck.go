@@ -40,8 +40,6 @@ func (c *config) check(bad map[string]bool) []finding {
 	}
 	report("cache", c.Cache.Validate())
 	report("log", c.Log.Validate())
-	report("metrics", c.Metrics.Validate())
-	report("control", c.Control.Validate())
 	if len(bad) == 0 {
 		c.checkSockets(report)
 		c.checkNames(report)

@@ -22,6 +22,9 @@ func (c *serveCmd) Run(std *streams) error {
 		return err
 	}
 	log, _ := newLogger(cfg.Log, std.err)
+	for _, w := range cfg.warnings() {
+		log.Warn(w)
+	}
 	if err := disableCoreDumps(); err != nil {
 		log.Warn("core dumps stay on, and would hold passwords", "err", err)
 	}
