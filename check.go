@@ -58,8 +58,8 @@ func (c *checkCmd) Run(std *streams) error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), checkTimeout, proto.ErrDeadline)
 	defer cancel()
 	req := proto.Request{Authcid: login.authcid, Password: *login.password}
-	if req.Authcid == "" || req.Password.Len() == 0 {
-		return sayError(std, exitRejected, errors.New("the account or the password is empty"))
+	if err := req.Validate(defaultConfig().MaxPassword); err != nil {
+		return sayError(std, exitRejected, err)
 	}
 	verdict, err := router.Authenticate(ctx, &req)
 	router.Close()

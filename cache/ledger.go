@@ -35,16 +35,16 @@ func newLedger(accounts int, ttl time.Duration) *ledger {
 }
 
 // find returns the live entry, or nil. The pointer is good until the next call.
+// Only a find makes the account a recently used one: who guesses at an account
+// does not choose which are remembered.
 func (l *ledger) find(account, key Key, now time.Duration) *entry {
-	entries, ok := l.accounts.Get(account)
+	entries, ok := l.accounts.Peek(account)
 	if !ok {
 		return nil
 	}
 	for i := range *entries {
-		if e := &(*entries)[i]; e.key == key {
-			if e.expires <= now {
-				return nil
-			}
+		if e := &(*entries)[i]; e.key == key && e.expires > now {
+			l.accounts.Get(account)
 			return e
 		}
 	}

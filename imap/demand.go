@@ -48,8 +48,12 @@ func (d *demand) dialled(took time.Duration) {
 
 // keep returns how many connections to keep warm, at most warm: about as many as
 // logins came within a connection's life, less one, so that a lone login leaves
-// none behind to be logged by the server as a client that never logged in.
+// none behind to be logged by the server as a client that never logged in. When
+// nobody came for the whole of a connection's life it is none.
 func (d *demand) keep(now time.Time, warm int) int {
+	if now.Sub(d.slow.last) >= maxAge {
+		return 0
+	}
 	return min(warm, int(d.slow.at(now, maxAge)-0.5))
 }
 

@@ -18,8 +18,9 @@ import (
 // Listener is a listening UNIX socket, and the file that Close removes.
 type Listener struct {
 	*net.UnixListener
-	path string // empty for a passed socket, whose file is systemd's
-	file os.FileInfo
+	path   string // empty for a passed socket, whose file is systemd's
+	file   os.FileInfo
+	passed bool
 }
 
 // passed holds the sockets that systemd handed over, by name. They can be taken
@@ -50,7 +51,7 @@ func Listen(cfg *ListenConfig, log *slog.Logger) (*Listener, error) {
 		return nil, fmt.Errorf("proto: %w", err)
 	}
 	l.SetUnlinkOnClose(false)
-	if err := admit(cfg); err != nil {
+	if err := open(cfg); err != nil {
 		l.Close()
 		os.Remove(cfg.Socket)
 		return nil, fmt.Errorf("proto: listen on %s: %w", cfg.Socket, err)
@@ -64,7 +65,7 @@ func Listen(cfg *ListenConfig, log *slog.Logger) (*Listener, error) {
 		log.Warn("only this daemon's own user and group may connect: set group to the mail server's, e.g. \"Debian-exim\"",
 			"socket", cfg.Socket, "mode", fmt.Sprintf("%04o", uint32(cfg.Mode)))
 	}
-	return &Listener{l, cfg.Socket, file}, nil
+	return &Listener{UnixListener: l, path: cfg.Socket, file: file}, nil
 }
 
 // takePassed returns the socket that systemd passed under name.
@@ -81,7 +82,7 @@ func takePassed(name string) (*Listener, error) {
 		return nil, fmt.Errorf("proto: the passed socket %q is no UNIX stream socket", name)
 	}
 	l.SetUnlinkOnClose(false)
-	return &Listener{UnixListener: l}, nil
+	return &Listener{UnixListener: l, passed: true}, nil
 }
 
 // lockFolder keeps two daemons from looking at one leftover file at once, each
@@ -130,8 +131,8 @@ func clearLeftover(path string) error {
 	}
 }
 
-// admit gives the socket its group, then its mode, which lets clients in.
-func admit(cfg *ListenConfig) error {
+// open gives the socket its group, then its mode, which lets clients in.
+func open(cfg *ListenConfig) error {
 	if cfg.Group != "" {
 		gid, err := lookupGroup(cfg.Group)
 		if err != nil {

@@ -3,6 +3,7 @@ package proto
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 )
 
 // hidden stands wherever a password would be printed.
@@ -35,6 +36,9 @@ func (p Password) Len() int {
 	}
 	return len(*p.text)
 }
+
+// hasNUL reports whether the secret holds a NUL, which no protocol here can carry.
+func (p Password) hasNUL() bool { return p.text != nil && strings.IndexByte(*p.text, 0) >= 0 }
 
 // Format writes a fixed text, whatever the verb.
 func (p Password) Format(f fmt.State, verb rune) { fmt.Fprint(f, hidden) }

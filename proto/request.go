@@ -1,6 +1,10 @@
 package proto
 
-import "net/netip"
+import (
+	"net/netip"
+	"strings"
+	"unicode"
+)
 
 // Request is one question: is this the password of this account? The first part
 // comes from the front-end, complete and checked; Trail is written on the way.
@@ -29,6 +33,24 @@ type Request struct {
 
 	// Trail is left by the links that the request passes.
 	Trail Trail
+}
+
+// Validate applies the rules that hold on every front-end for what a mail client
+// chooses. The error is a *Refusal that rejects, or nil.
+func (r *Request) Validate(maxPassword int) error {
+	switch {
+	case r.Authcid == "" || r.Password.Len() == 0:
+		return &Refusal{Reject, "the account or the password is empty"}
+	case strings.ContainsFunc(r.Authcid, unicode.IsControl):
+		return &Refusal{Reject, "a control character in the account"}
+	case strings.ContainsFunc(r.Authzid, unicode.IsControl):
+		return &Refusal{Reject, "a control character in the authzid"}
+	case r.Password.hasNUL():
+		return &Refusal{Reject, "a NUL in the password"}
+	case r.Password.Len() > maxPassword:
+		return &Refusal{Reject, "the password is longer than max_password"}
+	}
+	return nil
 }
 
 // Trail tells how a verdict came about.

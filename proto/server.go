@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -27,8 +28,8 @@ const (
 	// refusals is how many connections past the cap are answered at one time;
 	// more wait in the kernel's queue.
 	refusals = 256
-	// backlogGrace is how long connections that were queued when the socket's
-	// file went away are still taken.
+	// backlogGrace is how long the queue must be empty, once the socket's file is
+	// gone, to be believed so.
 	backlogGrace = 20 * time.Millisecond
 )
 
@@ -90,16 +91,19 @@ func (s *Server) Serve(l *Listener) error {
 	defer l.Close()
 
 	var pause time.Duration
+	quiet := false // closing, and nothing came since the deadline was renewed
 	for {
 		c, err := l.AcceptUnix()
+		closing := s.isClosing()
 		switch {
 		case err == nil:
 			pause = 0
 			s.admit(c)
-		case s.isClosing():
-			return nil
 		case errors.Is(err, net.ErrClosed):
-			return err
+			return nil
+		case closing && quiet && errors.Is(err, os.ErrDeadlineExceeded):
+			return nil
+		case errors.Is(err, os.ErrDeadlineExceeded):
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			s.limited.log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
@@ -108,28 +112,41 @@ func (s *Server) Serve(l *Listener) error {
 			case <-s.ctx.Done():
 			}
 		}
+		if closing && l.passed {
+			return nil // what waits there is the socket's next owner's
+		}
+		if closing {
+			// An expired deadline ends accept before it looks at the queue, and
+			// what is left there when the socket closes is reset.
+			l.SetDeadline(time.Now().Add(backlogGrace))
+			quiet = err != nil && errors.Is(err, os.ErrDeadlineExceeded)
+		}
 	}
 }
 
 // admit decides who answers: the authenticators, or a refusal in the front-end's
-// own words, for a stranger or past the cap.
+// own words, for a stranger or past the cap. A stranger never takes a place.
 func (s *Server) admit(c *net.UnixConn) {
 	conn := &Conn{Conn: c, server: s, next: s.next, budget: s.timeout}
+	slots := s.slots
 	if len(s.allow) > 0 {
 		if uid, err := peerUID(c); err != nil || !s.allow[uid] {
 			s.limited.log(s.log, slog.LevelWarn, "allow", "a local user who is not in allow asked", slog.Any("uid", uid))
 			conn.next, conn.budget = always(ErrDenied), refusalBudget
+			slots = nil
 		}
 	}
-	lane := s.slots
+	lane := slots
 	select {
-	case s.slots <- struct{}{}:
+	case slots <- struct{}{}:
 	default:
 		select {
-		case s.slots <- struct{}{}:
+		case slots <- struct{}{}:
 		case s.refused <- struct{}{}:
 			lane = s.refused
-			conn.next, conn.budget = always(ErrBusy), refusalBudget
+			if slots != nil {
+				conn.next, conn.budget = always(ErrBusy), refusalBudget
+			}
 		}
 	}
 	s.wg.Go(func() {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -249,6 +250,46 @@ func TestShutdownDrains(t *testing.T) {
 	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestShutdownTakesTheQueue: what was queued when the socket's file went away is
+// answered, however long the accept loop was held up by then.
+func TestShutdownTakesTheQueue(t *testing.T) {
+	r := newRig(t, echo, time.Second, func(c *ListenConfig) { c.MaxConnections = 1 })
+	for range 1 + refusals { // takes every place, so that the loop stands still
+		r.dial(t)
+	}
+	var wg sync.WaitGroup
+	for range 100 {
+		c := r.dial(t)
+		if _, err := io.WriteString(c, "good\n"); err != nil {
+			t.Fatal(err)
+		}
+		c.CloseWrite()
+		wg.Go(func() {
+			if reply, err := io.ReadAll(c); err != nil || len(reply) == 0 {
+				t.Errorf("got %q, %v", reply, err)
+			}
+		})
+	}
+	if err := r.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+}
+
+// TestStrangersTakeNoPlace: a user who is not in allow cannot keep others out.
+func TestStrangersTakeNoPlace(t *testing.T) {
+	r := newRig(t, echo, time.Minute, func(c *ListenConfig) { c.MaxConnections, c.Allow = 1, []string{"4294967294"} })
+	for range 3 {
+		r.dial(t)
+	}
+	for len(r.refused) < 3 {
+		runtime.Gosched()
+	}
+	if n := len(r.slots); n != 0 {
+		t.Errorf("strangers hold %d places", n)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"imapauthd/proto"
 )
@@ -44,7 +43,8 @@ func Parse(raw []byte, maxPassword int) (proto.Request, error) {
 	if strings.IndexByte(line[tab+1:], '\t') >= 0 {
 		return proto.Request{}, refuse("a second TAB in a plain request")
 	}
-	return check(proto.Request{Authcid: line[:tab], Password: proto.NewPassword(line[tab+1:])}, maxPassword)
+	req := proto.Request{Authcid: line[:tab], Password: proto.NewPassword(line[tab+1:])}
+	return req, req.Validate(maxPassword)
 }
 
 // parseExtended reads the form without TAB. The whole syntax comes before the
@@ -54,7 +54,6 @@ func parseExtended(line string, maxPassword int) (proto.Request, error) {
 	seen := make(map[string]bool, 10)
 	var rip, lip netip.Addr
 	var rport, lport uint16
-	var nul bool
 	for field := range strings.SplitSeq(line, " ") {
 		key, value, assigned := strings.Cut(field, "=")
 		if seen[key] {
@@ -74,7 +73,7 @@ func parseExtended(line string, maxPassword int) (proto.Request, error) {
 		case key == "pass":
 			var text string
 			text, err = decode(value, "pass")
-			req.Password, nul = proto.NewPassword(text), strings.IndexByte(text, 0) >= 0
+			req.Password = proto.NewPassword(text)
 		case key == "authzid":
 			req.Authzid, err = decode(value, "authzid")
 		case key == "rip":
@@ -99,31 +98,13 @@ func parseExtended(line string, maxPassword int) (proto.Request, error) {
 	if !seen["user"] || !seen["pass"] {
 		return proto.Request{}, mend("user or pass is missing")
 	}
-	if nul {
-		return proto.Request{}, refuse("a NUL in the password")
-	}
 	if rip.IsValid() {
 		req.Client = netip.AddrPortFrom(rip, rport)
 	}
 	if lip.IsValid() {
 		req.Local = netip.AddrPortFrom(lip, lport)
 	}
-	return check(req, maxPassword)
-}
-
-// check applies the rules on values, which are the same for both forms.
-func check(req proto.Request, maxPassword int) (proto.Request, error) {
-	switch {
-	case req.Authcid == "" || req.Password.Len() == 0:
-		return proto.Request{}, refuse("the account or the password is empty")
-	case strings.ContainsFunc(req.Authcid, unicode.IsControl):
-		return proto.Request{}, refuse("a control character in the account")
-	case strings.ContainsFunc(req.Authzid, unicode.IsControl):
-		return proto.Request{}, refuse("a control character in the authzid")
-	case req.Password.Len() > maxPassword:
-		return proto.Request{}, refuse("the password is longer than max_password")
-	}
-	return req, nil
+	return req, req.Validate(maxPassword)
 }
 
 // strict is RFC 4648 §4 without leniency: padding, and no stray bits.
