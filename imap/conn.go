@@ -70,12 +70,12 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error)
 		id = cred.id
 	}
 	saslIR := w.caps["SASL-IR"] // RFC 4959
-	g := newGuard(w, id, saslIR)
+	password := cred.password.Reveal()
+	g := newGuard(w, id, saslIR, password)
 	release := g.bind(ctx)
 	defer release()
 
 	client := imapclient.New(g, nil)
-	password := cred.password.Reveal()
 	var err error
 	if plain {
 		err = client.Authenticate(&plainClient{
@@ -90,22 +90,17 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error)
 	got, gerr := g.result()
 	if gerr != nil {
 		w.base.Close()
-		return answer{}, deadlineCause(ctx, tidy(gerr, password))
+		return answer{}, deadlineCause(ctx, tidy(gerr))
 	}
 	if (err == nil) != (got.typ == "OK") { // the library and the guard must agree
 		w.base.Close()
 		return answer{}, fmt.Errorf("imapclient and guard disagree about %s", got.typ)
 	}
-	return answer{got, &ServerError{got.typ, redact(got.code, password), redact(got.text, password)}}, nil
+	return answer{got, got.err(password)}, nil
 }
 
-// tidy makes sure that a server's text in err does not show the password, and
-// gives a hang-up its name.
-func tidy(err error, password string) error {
-	var se *ServerError
-	if errors.As(err, &se) {
-		se.Code, se.Text = redact(se.Code, password), redact(se.Text, password)
-	}
+// tidy gives a hang-up its name.
+func tidy(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("the server hung up without an answer: %w", err)
 	}

@@ -29,8 +29,9 @@ import (
 // After the login's answer the library reads the end of the stream and lets go; the
 // connection itself stays open for whoever owns it.
 type guard struct {
-	conn *warmConn
-	in   *lineReader
+	conn     *warmConn
+	in       *lineReader
+	password string // for what must not be shown
 
 	line []byte // the library's line in the making; Write only
 
@@ -65,12 +66,12 @@ var (
 
 // newGuard guards one login over conn. id is the ID command with its tag and line
 // end, or nil. saslIR says whether the library may send an initial response.
-func newGuard(conn *warmConn, id []byte, saslIR bool) *guard {
+func newGuard(conn *warmConn, id []byte, saslIR bool, password string) *guard {
 	greeting := "* OK [CAPABILITY IMAP4rev1] ready\r\n"
 	if saslIR {
 		greeting = "* OK [CAPABILITY IMAP4rev1 SASL-IR] ready\r\n"
 	}
-	return &guard{conn: conn, in: newLineReader(conn.raw), feed: []byte(greeting), ahead: id}
+	return &guard{conn: conn, in: newLineReader(conn.raw), password: password, feed: []byte(greeting), ahead: id}
 }
 
 // bind sets ctx's deadline on the connection, until the function it returns is
@@ -114,7 +115,7 @@ func (g *guard) filter(line []byte) error {
 	s, ok := parseStatus(line)
 	switch {
 	case ok && s.tag == "*" && s.typ == "BYE":
-		return &ServerError{s.typ, s.code, s.text} // redacted before it is cut, by login
+		return s.err(g.password)
 	case bytes.HasPrefix(line, []byte("* ")):
 		if literalAtEnd.Match(line) {
 			return errLiteral // what follows could read like an answer

@@ -38,7 +38,8 @@ func idCommand(req *proto.Request) []byte {
 	return []byte(idTag + " ID (" + strings.Join(fields, " ") + ")\r\n")
 }
 
-// quote writes s as an IMAP quoted string (RFC 9051 §4.3).
-func quote(s string) string {
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-}
+// quoter escapes what a quoted string cannot hold as it is (RFC 9051 §4.3).
+var quoter = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+
+// quote writes s as a quoted string.
+func quote(s string) string { return `"` + quoter.Replace(s) + `"` }

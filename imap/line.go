@@ -61,11 +61,11 @@ func (r *lineReader) rest() []byte {
 	return append([]byte(nil), b...)
 }
 
-// ServerError is an answer of a server that is no verdict: a BYE, or a NO or BAD
-// to something that is not the login. Text is the server's, cut and harmless.
+// ServerError is what a server said, fit for the log: cut, and without the
+// password.
 type ServerError struct {
-	Type string // "BYE", "NO" or "BAD"
-	Code string // upper case; empty: none
+	Type string // OK, NO, BAD or BYE
+	Code string // upper case; empty: none; "?": not readable
 	Text string
 }
 

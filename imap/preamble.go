@@ -99,7 +99,7 @@ func (p *preambler) greet(ctx context.Context, u URL) error {
 	case s.typ == "PREAUTH":
 		return errPreauth
 	case s.typ == "BYE":
-		return s.err()
+		return s.err("")
 	case s.typ != "OK":
 		return errors.New("the greeting is not IMAP's")
 	}
@@ -132,7 +132,7 @@ func (p *preambler) quiet() error {
 	for len(rest) > 0 {
 		line, more, whole := bytes.Cut(rest, []byte("\n"))
 		if s, ok := parseStatus(line); ok && s.typ == "BYE" {
-			return s.err()
+			return s.err("")
 		}
 		if !whole || !bytes.HasPrefix(line, []byte("* ")) {
 			return errUnasked
@@ -192,7 +192,7 @@ func (p *preambler) command(cmd string) error {
 		case s.tag == cmd[:1] && s.typ == "OK":
 			return nil
 		case s.tag == cmd[:1] || s.tag == "*":
-			return fmt.Errorf("%s: %w", cmd[2:], s.err())
+			return fmt.Errorf("%s: %w", cmd[2:], s.err(""))
 		default:
 			return fmt.Errorf("%s: the answer has another command's tag", cmd[2:])
 		}

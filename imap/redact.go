@@ -20,20 +20,21 @@ func cut(text string) string {
 	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
-// redact returns text for the log, or withheld if the password is in it: raw,
+// repeats reports whether the password is in text, in either case of letters: raw,
 // quoted as an IMAP string, or in base64 at any alignment, as it stands within a
 // PLAIN message.
-func redact(text, password string) string {
-	quoted := strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(password)
-	if strings.Contains(text, password) || strings.Contains(text, quoted) {
-		return withheld
-	}
+func repeats(text, password string) bool {
+	text = strings.ToLower(text)
+	forms := []string{password, quoter.Replace(password)}
 	for shift := range 3 {
-		if core := base64Core(password, shift); core != "" && strings.Contains(text, core) {
-			return withheld
+		forms = append(forms, base64Core(password, shift))
+	}
+	for _, f := range forms {
+		if f != "" && strings.Contains(text, strings.ToLower(f)) {
+			return true
 		}
 	}
-	return cut(text)
+	return false
 }
 
 // base64Core returns the characters that s alone decides when its base64 begins

@@ -6,29 +6,58 @@ import (
 	"testing"
 )
 
-func TestRedact(t *testing.T) {
+func TestRepeats(t *testing.T) {
 	const password = `hun"ter2 is\long`
 	b64 := base64.StdEncoding.EncodeToString
 	for _, leak := range []string{
 		password,
 		quote(password),
+		strings.ToUpper(password),
 		b64([]byte(password)),
+		strings.ToUpper(b64([]byte(password))),
 		b64([]byte("\x00alice\x00" + password)),
 		b64([]byte("\x00al\x00" + password)),
 		b64([]byte("\x00ali\x00" + password)),
 		b64([]byte("x\x00alice\x00" + password + "more")),
 		strings.Repeat("x", maxText-5) + password, // across the cut
 	} {
-		if got := redact("before "+leak+" after", password); got != withheld {
-			t.Errorf("%q stayed as %q", leak, got)
+		for _, line := range []string{"T1 NO before " + leak + " after", "T1 NO [" + leak + "] x", "T1 NO [X " + leak + "] x", "T1 NO [" + leak[:3] + "]" + leak[3:]} {
+			s, ok := parseStatus([]byte(line))
+			if !ok {
+				t.Fatal(line)
+			}
+			if got := s.err(password); got.Text != withheld || got.Code != "" {
+				t.Errorf("%q is shown as %q", line, got)
+			}
 		}
 	}
-	if got := redact("Authentication failed.", password); got != "Authentication failed." {
-		t.Errorf("got %q", got)
+	s, _ := parseStatus([]byte("T1 NO [AUTHENTICATIONFAILED] Authentication failed."))
+	if got := s.err(password).Error(); got != `the server said NO [AUTHENTICATIONFAILED] "Authentication failed."` {
+		t.Errorf("got %s", got)
 	}
 	long := strings.Repeat("ä", maxText)
-	if got := redact(long, password); len(got) > maxText+len("…") || !strings.HasPrefix(got, "ää") {
+	if got := cut(long); len(got) > maxText+len("…") || !strings.HasPrefix(got, "ää") {
 		t.Errorf("got %d bytes: %q", len(got), got)
+	}
+}
+
+func TestParseStatus(t *testing.T) {
+	for in, want := range map[string]status{
+		"T1 NO [X-A b c] d e":                       {code: "X-A", args: "b c", text: "d e"},
+		"T1 no   [unavailable]  x":                  {code: "UNAVAILABLE", text: " x"},
+		"T1 NO":                                     {},
+		"T1 NO x [Y] z":                             {text: "x [Y] z"},
+		"T1 NO [UNAVAILABLE x":                      {code: unreadable, args: "x", text: "[UNAVAILABLE x"},
+		"T1 NO [] [UNAVAILABLE] x":                  {code: unreadable, text: "[] [UNAVAILABLE] x"},
+		"T1 NO [ UNAVAILABLE] x":                    {code: unreadable, args: "UNAVAILABLE", text: "[ UNAVAILABLE] x"},
+		"T1 NO [\x1b]0;x] y":                        {code: unreadable, text: "[\x1b]0;x] y"},
+		"T1 NO [" + strings.Repeat("X", 65) + "] y": {code: unreadable, text: "[" + strings.Repeat("X", 65) + "] y"},
+	} {
+		got, ok := parseStatus([]byte(in))
+		want.tag, want.typ, want.raw = "T1", "NO", got.raw
+		if !ok || got != want {
+			t.Errorf("%q: got %+v want %+v", in, got, want)
+		}
 	}
 }
 
@@ -56,6 +85,7 @@ func TestRule(t *testing.T) {
 		{status{typ: "NO", code: "NOPERM"}, later, false},
 		{status{typ: "NO", code: "REFERRAL"}, later, false},
 		{status{typ: "NO", code: "X"}, later, false},
+		{status{typ: "NO", code: unreadable}, later, false},
 		{status{typ: "BAD"}, later, false},
 		{status{typ: "BAD", code: "AUTHENTICATIONFAILED"}, later, false},
 		{status{typ: "BYE"}, later, false},
@@ -65,9 +95,12 @@ func TestRule(t *testing.T) {
 		{status{typ: "NO", text: "authentication failure"}, reject, true},
 		{status{typ: "NO", text: "Login failed: generic failure"}, later, false},
 		{status{typ: "NO", text: "generic failure"}, later, false},
+		{status{typ: "NO", text: "Generic failure"}, later, false},
+		{status{typ: "NO", text: "Login only available under a layer"}, later, false},
 		{status{typ: "NO", text: "Login failed: remote authentication server unavailable"}, later, false},
 		{status{typ: "NO", text: "Too many open connections (user)"}, later, false},
 		{status{typ: "NO", text: "Login failed."}, reject, true}, // Courier
+		{status{typ: "NO", text: "STARTTLS required"}, later, false},
 		{status{typ: "NO", text: "Error in IMAP command received by server."}, later, false},
 		{status{typ: "NO", code: "AUTHENTICATIONFAILED", text: "generic failure"}, reject, true},
 		// Dovecot with auth_mechanisms = login, which has nothing for LOGIN.

@@ -31,8 +31,9 @@ var rulings = map[string]ruling{
 // textTempFail finds the answers without a telling response code that are no
 // verdict: Cyrus (imap/imapd.c, lib/saslclient) with its backend down, Courier
 // (imap/imapd.c) with a command that it cannot parse, Dovecot
-// (src/auth/auth-request-handler.c, with ALERT) where LOGIN's mechanism is off.
-var textTempFail = regexp.MustCompile(`^(Login failed: )?(generic failure|remote authentication server unavailable|transient failure|Too many open connections)|^Error in IMAP command|^Unsupported authentication mechanism`)
+// (src/auth/auth-request-handler.c, with ALERT) where LOGIN's mechanism is off; and
+// of those who want TLS first, which is the administrator's to mend.
+var textTempFail = regexp.MustCompile(`(?i)^(Login failed: )?(generic failure|remote authentication server unavailable|transient failure|Too many open connections)|^Error in IMAP command|^Unsupported authentication mechanism|^STARTTLS required|^Login only available under a layer`)
 
 // rule turns the tagged answer to a login into a verdict. OK is the only way to
 // Accept. ALERT is what Config.Alert makes of it, and never cached.

@@ -117,6 +117,7 @@ func (d *daemon) hides(password string) {
 // leaks returns a message for every form of a password that text contains.
 func leaks(text string, passwords []string) []string {
 	var found []string
+	text = strings.ToLower(text) // response codes are shown in upper case
 	for _, password := range passwords {
 		// Base64 of a text within a longer one depends on where it starts, so
 		// the three phases are looked for, less the characters at their ends that
@@ -129,7 +130,7 @@ func leaks(text string, passwords []string) []string {
 		}
 		forms["quoted twice"] = strings.Trim(strconv.Quote(forms["quoted"]), `"`)
 		for name, form := range forms {
-			if strings.Contains(text, form) {
+			if strings.Contains(text, strings.ToLower(form)) {
 				found = append(found, fmt.Sprintf("the output holds the password %q (%s)", password, name))
 			}
 		}
