@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func readConfig(file string) (*config, error) {
 	if len(data) > maxFile {
 		return nil, fmt.Errorf("configuration: %s is larger than %d bytes", file, maxFile)
 	}
-	return parseConfig(file, data)
+	return parseConfig(file, bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))) // a BOM is no TOML
 }
 
 // parseConfig returns the defaults, overridden by what data says; file is for the

@@ -57,6 +57,9 @@ func demoExtended(user, pass string) string {
 // Run takes the tour through a real UNIX socket. On a terminal it then serves
 // until Ctrl-C; otherwise it ends, with an error if a reply was not the expected.
 func (c *demoCmd) Run(std *streams) error {
+	signal.Ignore(syscall.SIGPIPE) // or "demo | head" would leave the folder behind
+	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer restore()
 	dir, err := os.MkdirTemp("", "imapauthd-demo-")
 	if err != nil {
 		return err
@@ -89,7 +92,7 @@ func (c *demoCmd) Run(std *streams) error {
 
 	socket := cfg.Listen[0].Socket
 	fmt.Fprintf(std.out, "An IMAP server is on %s (TLS), imapauthd on %s.\nWhat a mail server asks, and what it is told:\n\n", server.addr, socket)
-	if err := takeTour(std.out, socket, server, &source); err != nil {
+	if err := takeTour(ctx, std.out, socket, server, &source); err != nil {
 		return err
 	}
 	fmt.Fprintf(std.out, "\nTo ask by hand, as Exim's ${readsocket} does:\n\n  printf 'alice\\tsecret\\n' | nc -NU %s; echo\n\n", socket)
@@ -98,8 +101,6 @@ func (c *demoCmd) Run(std *streams) error {
 	}
 	fmt.Fprintln(std.out, "Serving, with the log below. Ctrl-C ends it.")
 	level.Set(slog.LevelDebug)
-	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer restore()
 	<-ctx.Done()
 	return nil
 }
@@ -115,14 +116,20 @@ func demoConfig(dir string, server *demoIMAP) (*config, error) {
 	}
 	cfg.Server[0].URL = []imap.URL{url}
 	cfg.Server[0].CAFile = server.caFile
+	if err := cfg.Listen[0].Validate(protocols); err != nil { // a long TMPDIR
+		return nil, fmt.Errorf("demo: %w", err)
+	}
 	return cfg, nil
 }
 
 // takeTour asks every question in order and prints a line for each.
-func takeTour(w io.Writer, socket string, server *demoIMAP, source *atomic.Value) error {
+func takeTour(ctx context.Context, w io.Writer, socket string, server *demoIMAP, source *atomic.Value) error {
 	fmt.Fprintf(w, "  %-40s %-25s %9s  %s\n", "question", "reply", "time", "verdict from")
 	stopped := false
 	for _, step := range demoTour {
+		if ctx.Err() != nil {
+			return nil
+		}
 		if step.stopped && !stopped {
 			server.stop()
 			stopped = true

@@ -57,6 +57,9 @@ func newLogger(c logConfig, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 
 // isTerminal reports whether a person reads what is written to w.
 func isTerminal(w io.Writer) bool {
+	if q, ok := w.(*logQueue); ok {
+		w = q.w
+	}
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }

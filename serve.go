@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -21,7 +22,9 @@ func (c *serveCmd) Run(std *streams) error {
 	if err != nil {
 		return err
 	}
-	log, _ := newLogger(cfg.Log, std.err)
+	queue := newLogQueue(std.err)
+	defer queue.close()
+	log, _ := newLogger(cfg.Log, queue)
 	for _, w := range cfg.warnings() {
 		log.Warn(w)
 	}
@@ -29,6 +32,10 @@ func (c *serveCmd) Run(std *streams) error {
 		log.Warn("core dumps stay on, and would hold passwords", "err", err)
 	}
 	signal.Ignore(syscall.SIGPIPE) // a log reader that goes away must not end the daemon
+	// SIGHUP makes other daemons read their files anew; it must not kill this one
+	// with requests unanswered.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
 	ctx, restore := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer restore()
 	d, err := startDaemon(cfg, log, nil)
@@ -40,7 +47,13 @@ func (c *serveCmd) Run(std *streams) error {
 	}
 	sd.SdNotify(false, sd.SdNotifyReady) // a no-op unless systemd waits for it
 	log.Info("ready")
-	<-ctx.Done()
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-hup:
+			log.Warn("SIGHUP has no effect in this version: to read the file anew, restart")
+		}
+	}
 	restore()
 	sd.SdNotify(false, sd.SdNotifyStopping)
 	log.Info("stopping")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"unicode"
 
 	"imapauthd/proto"
 )
@@ -107,6 +108,9 @@ func validUsername(s string) error {
 		if p != "{user}" && p != "{local}" && p != "{domain}" {
 			return fmt.Errorf("%q is not a placeholder (one of: {user}, {local}, {domain})", p)
 		}
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return fmt.Errorf("%q contains a control character", s)
 	}
 	if !strings.Contains(s, "{user}") && !strings.Contains(s, "{local}") {
 		return fmt.Errorf("%q contains neither {user} nor {local}, so every account would be the same", s)

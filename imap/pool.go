@@ -79,7 +79,7 @@ func newPool(url URL, tc *tls.Config, cfg *Config, log *slog.Logger) *pool {
 		tls:    tc,
 		max:    cfg.Connections,
 		warm:   cfg.Warm,
-		dialer: (&net.Dialer{}).DialContext,
+		dialer: (&net.Dialer{Control: setUserTimeout}).DialContext,
 		log:    log.With("url", url.String()),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())

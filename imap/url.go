@@ -42,12 +42,12 @@ func ParseURL(s string) (URL, error) {
 	default:
 		return URL{}, fmt.Errorf("%q has the unknown scheme %q (one of: imap, imaps, unix)", s, scheme)
 	}
+	if strings.Contains(rest, "@") { // before anything that would quote it
+		return URL{}, errors.New("a server's URL takes no user and no password")
+	}
 	u, err := url.Parse(s)
 	if err != nil {
 		return URL{}, fmt.Errorf("%q is not a server's URL: %w", s, errors.Unwrap(err))
-	}
-	if u.User != nil {
-		return URL{}, errors.New("a server's URL takes no user and no password")
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
 		return URL{}, fmt.Errorf("%q has something after the host", s)
@@ -58,6 +58,9 @@ func ParseURL(s string) (URL, error) {
 	}
 	if out.Host == "" {
 		return URL{}, fmt.Errorf("%q names no host", s)
+	}
+	if strings.Contains(out.Host, "%") {
+		return URL{}, fmt.Errorf("%q has an address with a zone (write a name, or an address that needs none)", s)
 	}
 	if p := u.Port(); p != "" {
 		n, err := strconv.ParseUint(p, 10, 16)
