@@ -16,7 +16,7 @@ func (p *pool) topUp() {
 		return
 	}
 	missing := len(p.waiting) - p.dialing
-	if now := time.Now(); !p.failing && len(p.idle) < p.warm {
+	if now := time.Now(); p.health.failures == 0 && len(p.idle) < p.warm {
 		if keep := p.demand.keep(now, p.warm); keep > 0 {
 			missing += max(0, keep+p.demand.ahead(now)-len(p.idle))
 		}
@@ -52,13 +52,14 @@ func (p *pool) dial() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialing--
-	p.failing = err != nil
 	if err == nil {
+		p.health.succeeded()
 		p.demand.dialled(time.Since(start))
 		p.place(conn)
 		p.topUp()
 		return
 	}
+	p.health.failed(time.Now())
 	p.open--
 	if len(p.waiting) > 0 {
 		w := p.waiting[0]

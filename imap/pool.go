@@ -58,7 +58,7 @@ type pool struct {
 	waiting []*waiter   // the longest waiting first
 	open    int         // connections of every kind: dialling, warm, in use, closing
 	dialing int
-	failing bool // the last dial failed: no dialling ahead until one succeeds
+	health  health
 	demand  demand
 	reaper  *time.Timer // runs while there are idle connections
 	closed  bool
@@ -197,4 +197,11 @@ func (p *pool) close() {
 	p.waiting = nil
 	p.mu.Unlock()
 	p.wg.Wait()
+}
+
+// sick reports whether other URLs are to be asked first.
+func (p *pool) sick() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.health.sick(time.Now())
 }

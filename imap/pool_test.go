@@ -72,7 +72,10 @@ func (f *farm) serve(c net.Conn) {
 			f.unused++
 		}
 	}()
-	if !f.mute {
+	f.mu.Lock()
+	mute := f.mute
+	f.mu.Unlock()
+	if !mute {
 		io.WriteString(c, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
 	}
 	in := bufio.NewReader(c)
@@ -296,9 +299,71 @@ func TestNextURL(t *testing.T) {
 			t.Errorf("the second got %d logins want 1", second.logins)
 		}
 		first.down = false
+		time.Sleep(2 * firstPause)
 		logIn(t, r)
 		if first.logins != 1 || second.logins != 1 {
 			t.Errorf("got %d and %d logins want 1 and 1", first.logins, second.logins)
+		}
+	}, first, second)
+}
+
+// TestSickURL: an outage of the first URL costs one slow login, then one for each
+// probe; when it is back, the next probe finds it.
+func TestSickURL(t *testing.T) {
+	first, second := &farm{mute: true}, &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		start := time.Now()
+		slow := 0
+		for time.Since(start) < 10*time.Minute {
+			switch took := logIn(t, r); took {
+			case 0:
+			case dialTimeout:
+				slow++
+			default:
+				t.Errorf("took %v", took)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		// Pauses of 1, 2, 4 … 60 s, give or take a quarter, and the probes' 5 s.
+		if slow < 8 || slow > 20 {
+			t.Errorf("%d logins were slow in ten minutes", slow)
+		}
+		first.mu.Lock()
+		first.mute = false
+		first.mu.Unlock()
+		for range 1000 {
+			logIn(t, r)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if first.logins == 0 {
+			t.Error("nobody noticed that the first is back")
+		}
+	}, first, second)
+}
+
+// TestOneProbe: while one login probes, the others are not held up.
+func TestOneProbe(t *testing.T) {
+	first, second := &farm{mute: true}, &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		logIn(t, r)
+		time.Sleep(2 * firstPause)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		slow := 0
+		for range 10 {
+			wg.Go(func() {
+				start := time.Now()
+				login(t, r)
+				mu.Lock()
+				defer mu.Unlock()
+				if time.Since(start) > 0 {
+					slow++
+				}
+			})
+		}
+		wg.Wait()
+		if slow != 1 {
+			t.Errorf("%d of 10 logins waited for the probe", slow)
 		}
 	}, first, second)
 }

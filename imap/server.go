@@ -29,6 +29,24 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 	return s, nil
 }
 
+// order returns the pools in the order of the file, those last that were not to be
+// reached of late: an outage of the first URL costs one slow login, not each one.
+func (s *server) order() []*pool {
+	if len(s.pools) == 1 {
+		return s.pools
+	}
+	ready := make([]*pool, 0, len(s.pools))
+	var sick []*pool
+	for _, p := range s.pools {
+		if p.sick() {
+			sick = append(sick, p)
+		} else {
+			ready = append(ready, p)
+		}
+	}
+	return append(ready, sick...)
+}
+
 // authenticate asks the URLs in order. Only one that could not be reached makes
 // the next one's turn: where credentials were sent, that server's word stands,
 // even if it is none.
@@ -47,7 +65,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 		cred.id = idCommand(req)
 	}
 	var failed []error
-	for _, p := range s.pools {
+	for _, p := range s.order() {
 		got, err := p.login(ctx, &cred)
 		if err == nil {
 			r := s.cfg.rule(got.status)

@@ -1,0 +1,52 @@
+package imap
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// firstPause is how long a URL is passed over after one failed dial; each
+	// further failure doubles it, up to lastPause.
+	firstPause = time.Second
+	lastPause  = time.Minute
+)
+
+// health tells whether a URL is passed over while others can be asked. Only its
+// dials decide: what happens to credentials says nothing about the server, for a
+// mail client chooses them. The owner locks.
+type health struct {
+	failures int       // in a row
+	retry    time.Time // the pause's end
+	probing  bool      // it is over, and somebody tries
+}
+
+// failed notes a dial that failed. Those that were under way with the first count
+// as one.
+func (h *health) failed(now time.Time) {
+	if h.failures > 0 && !h.probing && now.Before(h.retry) {
+		return
+	}
+	pause := min(lastPause, firstPause<<min(h.failures, 10))
+	h.failures++
+	h.probing = false
+	// Between three and five quarters, so that many relays do not knock at once.
+	h.retry = now.Add(pause*3/4 + rand.N(pause/2))
+}
+
+// succeeded notes a dial that did not fail.
+func (h *health) succeeded() { *h = health{} }
+
+// sick reports whether the URL is to be asked last. When its pause is over, one
+// caller is told false, whose dial is the probe.
+func (h *health) sick(now time.Time) bool {
+	if h.failures == 0 {
+		return false
+	}
+	if now.Before(h.retry) {
+		return true
+	}
+	h.probing = true
+	h.retry = now.Add(dialTimeout) // by then the probe is over, or its caller gone
+	return false
+}
