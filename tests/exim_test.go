@@ -82,10 +82,11 @@ func configureExim(t *testing.T, include, socket, macros string) *exim {
 	return e
 }
 
-// startExim runs Exim as a daemon on a port and waits until it greets.
-func startExim(t *testing.T, include, socket string) *exim {
+// startExim runs Exim as a daemon on a port and waits until it greets. macros are
+// more lines for the main section.
+func startExim(t *testing.T, include, socket string, macros ...string) *exim {
 	t.Helper()
-	e := configureExim(t, include, socket, "")
+	e := configureExim(t, include, socket, strings.Join(macros, "\n"))
 	var said output
 	cmd := exec.Command(e.program, "-C", e.conf, "-bdf")
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -129,13 +130,19 @@ func eximUser(program string) (int, error) {
 // dial opens an SMTP session and brings it under TLS.
 func (e *exim) dial(t *testing.T) *smtpClient {
 	t.Helper()
+	c := e.dialClear(t)
+	c.startTLS(e.ca)
+	return c
+}
+
+// dialClear opens an SMTP session without TLS.
+func (e *exim) dialClear(t *testing.T) *smtpClient {
+	t.Helper()
 	conn, err := net.Dial("tcp", loopback(e.port))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newSMTPClient(t, conn)
-	c.startTLS(e.ca)
-	return c
+	return newSMTPClient(t, conn)
 }
 
 // session runs "exim -bs", which speaks SMTP on its standard input and output: no

@@ -1,10 +1,7 @@
 package tests
 
 import (
-	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -65,43 +62,6 @@ func TestOutcomes(t *testing.T) {
 	if n := strings.Count(imap.logText(t), "user=<alice>, method=PLAIN, rip=127.0.0.1"); n == 0 {
 		t.Error("no login of alice in Dovecot's log: who answered?")
 	}
-}
-
-// The daemon itself missing is 435 too, and Exim's log names the cause. The second
-// login of a session is the one that Exim would write to its log (the reason for
-// "exists" in the snippets).
-func TestOutcomesNoDaemon(t *testing.T) {
-	for _, file := range []string{"extended.conf", "plain.conf"} {
-		t.Run(file, func(t *testing.T) {
-			e := startExim(t, snippet(file), filepath.Join(shortDir(t), "none"))
-			c := e.dial(t)
-			for mechanism, authenticate := range mechanisms {
-				if got, want := authenticate(c, "alice", accounts["alice"]), authTempText+" (no socket)"; got.code != authTempFail || got.text != want {
-					t.Errorf("%s: got %v, want %d %s", mechanism, got, authTempFail, want)
-				}
-			}
-			c.goesOn()
-			eventually(t, "Exim to log the cause", func() bool { return strings.Contains(e.logText(t), "no socket") })
-			for _, leak := range leaks(e.logText(t), []string{accounts["alice"]}) {
-				t.Error("Exim's log: ", leak)
-			}
-		})
-	}
-}
-
-// A socket that Exim may not connect to: 435, with the cause in Exim's log.
-func TestOutcomesPermission(t *testing.T) {
-	socket := standIn(t, func(conn *net.UnixConn) { conn.Close() })
-	if err := os.Chmod(socket, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	e := startExim(t, snippet("extended.conf"), socket)
-	c := e.dial(t)
-	if got := c.plain("", "alice", accounts["alice"]); got.code != authTempFail {
-		t.Errorf("got %v, want %d", got, authTempFail)
-	}
-	c.goesOn()
-	eventually(t, "Exim to log the cause", func() bool { return strings.Contains(e.logText(t), "Permission denied") })
 }
 
 // "exim -bs" knows no address; the request must parse all the same.

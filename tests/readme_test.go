@@ -159,7 +159,7 @@ func tryShell(t *testing.T, page *readmePage, b readmeBlock) {
 	}
 	if debian {
 		got, err := exec.Command(needPeer(t, "exim4", "exim4-daemon-heavy"), "-C", s.dir+"/merged", "-bP", "authenticators").CombinedOutput()
-		if n := strings.Count(string(got), "exists{/run/imapauthd/readsocket.sock}"); err != nil || n != 2 {
+		if n := strings.Count(string(got), "= ${readsocket{/run/imapauthd/readsocket.sock}"); err != nil || n != 2 {
 			t.Errorf("Exim has %d authenticators of ours, want 2 (%v):\n%s", n, err, got)
 		}
 	}

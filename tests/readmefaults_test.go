@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -12,70 +11,70 @@ import (
 	"testing"
 )
 
-// The table of Exim's words: each cause is made, Exim logs the words, and the
-// command behind them shows what the page says.
+// The tables of Exim's words and of nc's: each cause is made, Exim logs the words, and
+// the command behind them shows what the page says.
 func TestReadmeEximSays(t *testing.T) {
-	const path = "/run/imapauthd/readsocket.sock"
+	const path, noAnswer = "/run/imapauthd/readsocket.sock", "temporarily unavailable (no answer)"
+	needPeer(t, "nc", "netcat-openbsd")
 	imap, peers := readmePeers(t)
-	shown := map[string]string{ // what the row's command prints
-		"Permission denied":                   `(?m)^srw-rw---- 1 root root .*`,
-		"temporarily unavailable (no socket)": `No such file or directory`,
-		"No such file or directory":           `No such file or directory`,
-		"Connection refused":                  `^$`,
-		"socket read timed out":               `(?m)^T`,
-		"temporarily unavailable":             `^error: .*connection refused`,
+	tables := readReadme(t).tables("It is 435, what now?")
+	commands := make(map[string]string)
+	for _, row := range tables[0] {
+		commands[strings.Trim(row[0], "`")] = strings.Split(row[2], "`")[1]
 	}
-	rows := readReadme(t).tables("It is 435, what now?")[0]
-	if len(rows) != len(shown) {
-		t.Errorf("the table has %d rows, %d are tried", len(rows), len(shown))
+	if len(commands) != 2 {
+		t.Errorf("the table has %d rows, 2 are tried", len(commands))
 	}
-	for _, row := range rows {
-		symptom, command := strings.Trim(row[0], "`"), strings.Split(row[2], "`")[1]
-		t.Run(symptom, func(t *testing.T) {
-			socket, include := filepath.Join(shortDir(t), "s"), snippet("extended.conf")
-			switch symptom {
+	try := func(t *testing.T, symptom, socket, want string) {
+		e := startExim(t, snippet("extended.conf"), socket)
+		c := e.dial(t)
+		if got := c.plain("", "alice", "secret"); got.code != authTempFail {
+			t.Errorf("got %v, want %d", got, authTempFail)
+		}
+		eventually(t, "Exim to log "+symptom, func() bool { return strings.Contains(e.logText(t), symptom+"\n") })
+		s := *peers
+		s.pairs = append([]string{path, socket}, s.pairs...)
+		out, _ := s.run(t, commands[symptom], "")
+		if !regexp.MustCompile(want).MatchString(strings.TrimSpace(out)) {
+			t.Errorf("%s: printed %q, want %s", commands[symptom], out, want)
+		}
+	}
+	for _, row := range tables[1] {
+		words := strings.Trim(row[0], "`")
+		t.Run(words, func(t *testing.T) {
+			socket := filepath.Join(shortDir(t), "s")
+			want := words + "$"
+			switch words {
+			case "No such file or directory":
+			case "Connection refused":
+				killDaemon(t, socket)
 			case "Permission denied":
 				startDaemon(t, socket, "--server", imap.url(), "--socket", socket)
-			case "No such file or directory":
-				include = filepath.Join(filepath.Dir(socket), "own.conf")
-				own := "own_NAME:\n  driver = plaintext\n  public_name = NAME\n  server_prompts = :\n" +
-					"  server_advertise_condition = ${if def:tls_in_cipher}\n" +
-					"  server_condition = ${readsocket{IMAPAUTHD_SOCKET}{$auth2\\t$auth3\\n}{10s}}\n"
-				writeFile(t, include, strings.ReplaceAll(own, "NAME", "PLAIN")+strings.ReplaceAll(own, "NAME", "LOGIN"))
-			case "Connection refused": // what a killed daemon leaves
-				l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
-				if err != nil {
-					t.Fatal(err)
-				}
-				l.SetUnlinkOnClose(false)
-				l.Close()
-				openToAll(t, socket)
-			case "socket read timed out":
+			case "nothing":
 				d := serve(t, imap.url())
-				socket = d.socket
+				socket, want = d.socket, "^$"
+				openToAll(t, socket)
 				d.cmd.Process.Signal(syscall.SIGSTOP)
 				defer d.cmd.Process.Signal(syscall.SIGCONT)
-			case "temporarily unavailable":
-				imap.stop(t)
+			case "no": // no cause
 				socket = serve(t, imap.url()).socket
-			}
-			if _, err := os.Stat(socket); err == nil && symptom != "Permission denied" {
 				openToAll(t, socket)
+				s := *peers
+				s.pairs = append([]string{path, socket}, s.pairs...)
+				if out, err := s.run(t, commands[noAnswer], ""); err != nil || out != no {
+					t.Errorf("printed %q (%v), want %q", out, err, no)
+				}
+				return
+			default:
+				t.Fatal("nobody tries this row")
 			}
-			e := startExim(t, include, socket)
-			c := e.dial(t)
-			if got := c.plain("", "alice", "secret"); got.code != authTempFail {
-				t.Errorf("got %v, want %d", got, authTempFail)
-			}
-			eventually(t, "Exim to log "+symptom, func() bool { return strings.Contains(e.logText(t), symptom+"\n") })
-			s := *peers
-			s.pairs = append([]string{path, socket}, s.pairs...)
-			out, _ := s.run(t, command, "")
-			if !regexp.MustCompile(shown[symptom]).MatchString(strings.TrimSpace(out)) {
-				t.Errorf("%s: printed %q, want %s", command, out, shown[symptom])
-			}
+			try(t, noAnswer, socket, want)
 		})
 	}
+	imap.stop(t)
+	d := serve(t, imap.url())
+	openToAll(t, d.socket)
+	try(t, temp, d.socket, `^error: .*connection refused`)
 }
 
 // The table of imapauthd's words: each cause is made, and the words are in what it
@@ -128,7 +127,7 @@ func TestReadmeWeSay(t *testing.T) {
 			return served(server, from("192.0.2.8", "alice", accounts["alice"]))(t)
 		},
 	}
-	rows := readReadme(t).tables("It is 435, what now?")[1]
+	rows := readReadme(t).tables("It is 435, what now?")[2]
 	if len(rows) != len(causes) {
 		t.Errorf("the table has %d rows, %d are tried", len(rows), len(causes))
 	}
