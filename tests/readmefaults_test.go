@@ -116,7 +116,7 @@ func TestReadmeWeSay(t *testing.T) {
 		"no verdict within the time limit": served("timeout = \"1s\"\n"+server, flood[0]),
 		"request does not parse":           served(server, "hello\n"),
 		"too many connections":             served(strings.Replace(server, "mode =", "max_connections = 1\nmode =", 1), flood...),
-		"NO [LIMIT]": func(t *testing.T) string {
+		"Maximum number of connections from user+IP": func(t *testing.T) string {
 			conn, err := net.Dial("tcp", loopback(imap.port))
 			if err != nil {
 				t.Fatal(err)
