@@ -2,12 +2,16 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
 	"imapauthd/proto"
 )
+
+var errPanic = errors.New("the dial panicked, which the log shows")
 
 // topUp starts the dials that are wanted: one for each waiter, and ahead of
 // demand. The caller holds mu.
@@ -69,8 +73,15 @@ func (p *pool) dial() {
 	p.topUp()
 }
 
-// connect dials and does the preamble.
-func (p *pool) connect(ctx context.Context) (*warmConn, error) {
+// connect dials and does the preamble. A panic there, over what a server sent, is
+// an error like others.
+func (p *pool) connect(ctx context.Context) (conn *warmConn, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.log.Error("panic in a dial", "stack", string(debug.Stack()), proto.KeyErr, v)
+			conn, err = nil, errPanic
+		}
+	}()
 	network, address := p.url.network()
 	base, err := p.dialer(ctx, network, address)
 	if err != nil {

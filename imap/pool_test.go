@@ -289,6 +289,27 @@ func TestHungServer(t *testing.T) {
 	}, f)
 }
 
+// boom is a connection that panics when it is read.
+type boom struct{ net.Conn }
+
+func (boom) Read([]byte) (int, error) { panic("boom") }
+
+// TestPanicInADial ends that dial only: its connection is closed, its slot free.
+func TestPanicInADial(t *testing.T) {
+	f := &farm{}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		p.dialer = func(ctx context.Context, network, address string) (net.Conn, error) {
+			c, err := f.dial(ctx, network, address)
+			return boom{c}, err
+		}
+		if v, text := login(t, r); v != proto.TempFail || !strings.Contains(text, errPanic.Error()) {
+			t.Errorf("got %v: %s", v, text)
+		}
+		p.dialer = f.dial
+		logIn(t, r)
+	}, f)
+}
+
 // TestNextURL: an address that cannot be reached makes the next one's turn; a
 // verdict does not.
 func TestNextURL(t *testing.T) {

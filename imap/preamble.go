@@ -35,9 +35,10 @@ var (
 // imapclient has all this but bounds, deadlines and the rule about loopback: its
 // greeting may be 200 MB long, LOGINDISABLED is not looked at, and its own STARTTLS
 // would lie above our guard.
-func preamble(ctx context.Context, base net.Conn, u URL, tc *tls.Config) (_ *warmConn, err error) {
+func preamble(ctx context.Context, base net.Conn, u URL, tc *tls.Config) (*warmConn, error) {
+	ok := false // also after a panic
 	defer func() {
-		if err != nil {
+		if !ok {
 			base.Close()
 		}
 	}()
@@ -57,6 +58,7 @@ func preamble(ctx context.Context, base net.Conn, u URL, tc *tls.Config) (_ *war
 	if !stop() {
 		return nil, context.Cause(ctx)
 	}
+	ok = true
 	return &warmConn{raw: p.raw, base: base, caps: p.caps, born: time.Now()}, nil
 }
 
