@@ -83,7 +83,7 @@ func (c *Cache) fly(f *flight, req proto.Request) {
 // reportLate writes the line of a login whose callers were told that there was no
 // verdict yet. It names what they waited for.
 func (c *Cache) reportLate(f *flight, req *proto.Request, elapsed time.Duration) {
-	attrs := []any{proto.KeyAuthcid, req.Authcid, proto.KeyVerdict, f.verdict.String(), proto.KeySource, string(f.trail.Source),
+	attrs := []any{proto.KeyAuthcid, proto.LogName(req.Authcid), proto.KeyVerdict, f.verdict.String(), proto.KeySource, string(f.trail.Source),
 		proto.KeyServer, f.trail.Server, proto.KeyElapsed, elapsed}
 	if f.err != nil {
 		attrs = append(attrs, proto.KeyErr, f.err)

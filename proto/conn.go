@@ -93,9 +93,9 @@ func (c *Conn) report(start time.Time, req *Request, verdict Verdict, err error)
 		return
 	}
 	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String(KeyAuthcid, req.Authcid))
+	attrs = append(attrs, slog.String(KeyAuthcid, LogName(req.Authcid)))
 	if req.Authzid != "" && req.Authzid != req.Authcid {
-		attrs = append(attrs, slog.String(KeyAuthzid, req.Authzid))
+		attrs = append(attrs, slog.String(KeyAuthzid, LogName(req.Authzid)))
 	}
 	if req.Client.Addr().IsValid() {
 		attrs = append(attrs, slog.String(KeyRIP, req.Client.Addr().String()))

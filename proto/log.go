@@ -3,6 +3,7 @@ package proto
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 )
@@ -20,6 +21,18 @@ const (
 	KeyElapsed  = "elapsed"  // from the request's arrival to its verdict
 	KeyErr      = "err"      // why; always last
 )
+
+// maxName is how much of a name goes into a log line, in bytes: names in use are
+// shorter, and one that a mail client made up has up to 16 KiB.
+const maxName = 256
+
+// LogName returns a name that a mail client chose as the log carries it: cut.
+func LogName(name string) string {
+	if len(name) <= maxName {
+		return name
+	}
+	return strings.ToValidUTF8(name[:maxName], "") + "…"
+}
 
 // logEvery is how often one kind of refusal is logged: what a stranger can cause
 // a thousand times a second must not fill a disk.

@@ -314,6 +314,17 @@ func TestShutdownCuts(t *testing.T) {
 	}
 }
 
+// TestLongNamesAreCut: a mail client does not choose how long a log line is.
+func TestLongNamesAreCut(t *testing.T) {
+	r := newRig(t, echo, time.Minute, nil)
+	r.ask(t, strings.Repeat("ä", 8000)+"\n")
+	r.Shutdown(t.Context())
+	log := r.log.String()
+	if !strings.Contains(log, "authcid="+strings.Repeat("ä", maxName/2)+"…") || len(log) > 2000 {
+		t.Errorf("the log has %d bytes: %.2000s", len(log), log)
+	}
+}
+
 func TestLimitedCounts(t *testing.T) {
 	var out logBuffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
