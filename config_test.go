@@ -145,6 +145,10 @@ func TestMistakes(t *testing.T) {
 			`f:2:3: server.name: another [[server]] has the name "default" (give each its own)`},
 		{"inline table", "server = [{warm = -1}]\n",
 			`f:1:19: server.warm: must be at least 0 (0: none is kept warm)`},
+		{"way to log in", "[[server]]\nauth = \"LOGIN\"\n",
+			`f:2:8: server.auth: "LOGIN" is no way to log in (one of: auto, plain, login, authenticate-login)`},
+		{"regular expression", "[[server]]\ntempfail_text = \"(down\"\n",
+			"f:2:17: server.tempfail_text: is not a regular expression: error parsing regexp: missing closing ): `(?i)(down`"},
 		{"default in an inline table", "server = [{}, {domains = [\"b\"]}]\n",
 			`f:1:15: server.name: another [[server]] has the name "default" (give each its own)`},
 		{"dotted key", "cache.accounts = 0\n",
@@ -181,7 +185,7 @@ func TestMistakes(t *testing.T) {
 			"f:1:16: max_password: must be at least 1\n" +
 				`f:3:9: log.level: must be a string, not a whole number (write "1")`},
 		{"consequences are left out", "[[server]]\nurl = [\"imaps://mail.example.com\"]\ndomain = [\"example.com\"]\n",
-			`f:3:1: server.domain: unknown key (one of: name, url, domains, any_domain, username, ca_file, tls_name, connections, warm, client_ip, per_address, alert)`},
+			`f:3:1: server.domain: unknown key (one of: name, url, domains, any_domain, username, ca_file, tls_name, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
 		{"top of the file", "timeout = 0\nmax_password = 0\n[log]\nlevel = \"\"\n",
 			"f:1:11: timeout: must be a duration in quotes, not a whole number (write \"90s\", \"10m\" or \"1h30m\")\n" +
 				`f:4:9: log.level: "" is not a level (one of: debug, info, warn, error)`},

@@ -37,22 +37,43 @@ type Config struct {
 	ClientIP bool `toml:"client_ip"`
 	// PerAddress says that the server's verdict depends on that address.
 	PerAddress bool `toml:"per_address"`
+	// Auth is how credentials are sent: "auto" (the best that is offered), "plain"
+	// (AUTHENTICATE PLAIN), "login" (the LOGIN command) or "authenticate-login".
+	Auth string `toml:"auth"`
+	// SASLIR sends PLAIN's response with the command (RFC 4959) where that is
+	// offered. Some servers offer it and fail.
+	SASLIR bool `toml:"sasl_ir"`
 	// Alert is the verdict for NO [ALERT], which servers give both for disabled
 	// accounts and for passing trouble: "reject" (not cached) or "tempfail".
 	Alert string `toml:"alert"`
+	// TempfailText is a regular expression (RE2 syntax, letters in either case) for
+	// the text of a NO without a telling response code that is no verdict. Empty:
+	// there is none.
+	TempfailText string `toml:"tempfail_text"`
 }
+
+// defaultTempfailText finds what servers without response codes say instead of a
+// verdict: Cyrus with its backend down (imap/imapd.c, lib/saslclient.c), Courier
+// with a command that it cannot parse (imap/imapd.c), Dovecot where LOGIN's mechanism is
+// off (src/auth/auth-request-handler.c, with ALERT); and those who want TLS
+// first, which is the administrator's to mend.
+const defaultTempfailText = `^(Login failed: )?(generic failure|remote authentication server unavailable|transient failure|Too many open connections)` +
+	`|^Error in IMAP command|^Unsupported authentication mechanism|^STARTTLS required|^Login only available under a layer`
 
 // DefaultConfig is the server of a daemon that was told nothing.
 func DefaultConfig() Config {
 	return Config{
-		Name:        "default",
-		URL:         []URL{{Scheme: "imap", Host: "localhost", Port: 143}},
-		Domains:     []string{},
-		Username:    "{user}",
-		Connections: 16,
-		Warm:        4,
-		ClientIP:    true,
-		Alert:       "reject",
+		Name:         "default",
+		URL:          []URL{{Scheme: "imap", Host: "localhost", Port: 143}},
+		Domains:      []string{},
+		Username:     "{user}",
+		Connections:  16,
+		Warm:         4,
+		ClientIP:     true,
+		Auth:         authAuto,
+		SASLIR:       true,
+		Alert:        "reject",
+		TempfailText: defaultTempfailText,
 	}
 }
 
@@ -94,8 +115,16 @@ func (c *Config) Validate() error {
 	if c.Warm < 0 {
 		return &proto.KeyError{Key: "warm", Err: errors.New("must be at least 0 (0: none is kept warm)")}
 	}
+	switch c.Auth {
+	case authAuto, authPlain, authLogin, authSASLLogin:
+	default:
+		return proto.BadKey("auth", "%q is no way to log in (one of: %s, %s, %s, %s)", c.Auth, authAuto, authPlain, authLogin, authSASLLogin)
+	}
 	if c.Alert != "reject" && c.Alert != "tempfail" {
 		return proto.BadKey("alert", "%q is not a verdict (one of: reject, tempfail)", c.Alert)
+	}
+	if _, err := c.tempfailText(); err != nil {
+		return proto.BadKey("tempfail_text", "is not a regular expression: %w", err)
 	}
 	return nil
 }

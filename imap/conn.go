@@ -20,69 +20,47 @@ type credentials struct {
 	authcid  string // after the username template
 	password proto.Password
 	id       []byte // ID command for servers that offer it; nil: none
+	auth     string // Config.Auth
+	saslIR   bool   // Config.SASLIR
 }
-
-// Errors of a server that offers no way in for this request.
-var (
-	errNoMechanism = errors.New("the server offers neither AUTHENTICATE PLAIN nor LOGIN on this connection (LOGINDISABLED)")
-	errNoAuthzid   = errors.New("an authzid needs AUTHENTICATE PLAIN, which the server does not offer")
-)
-
-// plainClient is SASL PLAIN (RFC 4616) as imapclient wants it: a response held
-// back for the challenge, not an initial one, where SASL-IR is not offered, since
-// the library gives an initial response up at an empty challenge.
-type plainClient struct {
-	message []byte
-	initial bool
-}
-
-func (p *plainClient) Start() (mech string, ir []byte, err error) {
-	if p.initial {
-		return "PLAIN", p.message, nil
-	}
-	return "PLAIN", nil, nil
-}
-
-func (p *plainClient) Next([]byte) ([]byte, error) { return p.message, nil }
 
 // answer is the server's tagged answer to a login, as it came for the ruling, and
 // as it may be shown.
 type answer struct {
 	status
 	shown *ServerError
+	told  bool // the ID command went ahead of the login
 }
 
 // login sends the credentials and returns the server's tagged answer. An error is
 // no answer: the connection is closed then, and otherwise the caller's. Everything
 // ends with ctx.
 func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error) {
-	plain := w.caps["AUTH=PLAIN"]
-	switch {
-	case !plain && cred.authzid != "":
+	mech, err := mechanism(cred.auth, w.caps, cred.authzid)
+	if err != nil {
 		w.base.Close()
-		return answer{}, errNoAuthzid
-	case !plain && w.caps["LOGINDISABLED"]: // RFC 9051 §6.2.3
-		w.base.Close()
-		return answer{}, errNoMechanism
+		return answer{}, err
 	}
 	var id []byte
 	if w.caps["ID"] {
 		id = cred.id
 	}
-	saslIR := w.caps["SASL-IR"] // RFC 4959
+	saslIR := cred.saslIR && w.caps["SASL-IR"] // RFC 4959
 	password := cred.password.Reveal()
 	g := newGuard(w, id, saslIR, password)
 	release := g.bind(ctx)
 	defer release()
 
 	client := imapclient.New(g, nil)
-	var err error
-	if plain {
+	switch mech {
+	case authPlain:
 		err = client.Authenticate(&plainClient{
 			message: []byte(cred.authzid + "\x00" + cred.authcid + "\x00" + password),
 			initial: saslIR,
 		})
-	} else {
+	case authSASLLogin:
+		err = client.Authenticate(&loginClient{[]string{cred.authcid, password}})
+	default:
 		err = client.Login(cred.authcid, password).Wait()
 	}
 	client.Close() // waits for the library's goroutine; an answered connection stays open
@@ -96,7 +74,7 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error)
 		w.base.Close()
 		return answer{}, fmt.Errorf("imapclient and guard disagree about %s", got.typ)
 	}
-	return answer{got, got.err(password)}, nil
+	return answer{got, got.err(password), id != nil}, nil
 }
 
 // tidy gives a hang-up its name.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pelletier/go-toml/v2"
 	"go.uber.org/goleak"
 
 	"imapauthd/proto"
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //
 //	# free text
 //	login: ACCOUNT PASSWORD [AUTHZID]   ; Go-quoted where quotes stand
+//	config: KEY = VALUE                 ; optional, again for more; of [[server]]
 //	rip: ADDRESS                        ; optional
 //	budget: DURATION                    ; optional; 5s
 //	want: VERDICT [TEXT]                ; TEXT stands in the error
@@ -45,7 +47,7 @@ type dialogue struct {
 	want        string
 	text, not   string
 	connections [][]string
-	change      func(*Config) // may be nil
+	config      string // TOML
 }
 
 func readDialogue(t *testing.T, file string) *dialogue {
@@ -68,6 +70,8 @@ func readDialogue(t *testing.T, file string) *dialogue {
 				words[i], value = word(value)
 			}
 			d.req.Authcid, d.req.Password, d.req.Authzid = words[0], proto.NewPassword(words[1]), words[2]
+		case key == "config":
+			d.config += value + "\n"
 		case key == "rip":
 			d.req.Client = netip.AddrPortFrom(netip.MustParseAddr(value), 0)
 		case key == "budget":
@@ -169,7 +173,11 @@ func (d *dialogue) run(t *testing.T) {
 		}()
 		l.Close() // one connection more is refused
 	}()
-	router := newRouter(t, "imap://"+l.Addr().String(), d.change)
+	router := newRouter(t, "imap://"+l.Addr().String(), func(c *Config) {
+		if err := toml.Unmarshal([]byte(d.config), c); err != nil {
+			t.Fatal(err)
+		}
+	})
 	ctx, cancel := context.WithTimeoutCause(t.Context(), d.budget, proto.ErrDeadline)
 	defer cancel()
 	verdict, verr := router.Authenticate(ctx, &d.req)

@@ -40,6 +40,7 @@ type guard struct {
 	ahead   []byte // the ID command, until it is sent
 	tag     string // of the login, once it is out
 	sasl    bool   // it is AUTHENTICATE, not LOGIN
+	owed    int    // responses that the mechanism has left
 	literal int    // bytes of a literal that the library has yet to write
 	waits   bool   // the server must ask for that literal first
 	sent    bool   // the credentials are out, whole
@@ -142,7 +143,8 @@ func (g *guard) filter(line []byte) error {
 }
 
 // challenge passes on a request to continue, if one is due. PLAIN's only
-// challenge is empty; what text a server puts there does not matter.
+// challenge is empty, and LOGIN's two are asked for in one order only; what text a
+// server puts there does not matter.
 func (g *guard) challenge() error {
 	switch {
 	case g.tag == "":
@@ -220,7 +222,11 @@ func (g *guard) wrote(line []byte) error {
 		}
 		switch words[1] {
 		case "AUTHENTICATE":
-			g.sasl, g.sent = true, len(words) == 4
+			owed, err := responses(words[2])
+			if err != nil {
+				return err
+			}
+			g.sasl, g.owed = true, owed-(len(words)-3) // an initial response is one of them
 		case "LOGIN":
 		default:
 			return errMisuse
@@ -230,9 +236,13 @@ func (g *guard) wrote(line []byte) error {
 		if string(line) == "=\r\n" {
 			g.line = append(g.line[:0], "\r\n"...)
 		}
-		g.sent = true
+		g.owed--
 	}
 	if g.sasl {
+		g.sent = g.owed == 0
+		if g.owed < 0 {
+			return errMisuse
+		}
 		return nil
 	}
 	// A quoted string cannot end a line in "}": its quote would come after it.

@@ -51,13 +51,20 @@ func TestRule(t *testing.T) {
 		{status{typ: "NO", code: "ALERT", text: "Unsupported authentication mechanism."}, later, false},
 	}
 	cfg := DefaultConfig()
+	j, err := cfg.judge()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range tests {
-		if r := cfg.rule(tt.s); r.verdict.String() != tt.want || r.noStore == tt.store {
+		if r := j.rule(tt.s); r.verdict.String() != tt.want || r.noStore == tt.store {
 			t.Errorf("%+v: got %+v want %v, stored: %v", tt.s, r, tt.want, tt.store)
 		}
 	}
-	cfg.Alert = "tempfail"
-	if r := cfg.rule(status{typ: "NO", code: "ALERT"}); r.verdict.String() != later || !r.noStore {
+	cfg.Alert, cfg.TempfailText = "tempfail", ""
+	if j, err = cfg.judge(); err != nil {
+		t.Fatal(err)
+	}
+	if r := j.rule(status{typ: "NO", code: "ALERT"}); r.verdict.String() != later || !r.noStore {
 		t.Errorf("alert = tempfail: got %+v", r)
 	}
 }

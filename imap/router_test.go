@@ -100,7 +100,7 @@ func TestEmptyPlaceholderAsksNobody(t *testing.T) {
 func TestClientIPOff(t *testing.T) {
 	d := readDialogue(t, "testdata/dialogues/id-not-offered.txt")
 	d.connections[0][0] = "S: * OK [CAPABILITY IMAP4rev1 SASL-IR ID AUTH=PLAIN] ready"
-	d.change = func(c *Config) { c.ClientIP = false }
+	d.config = "client_ip = false"
 	d.run(t)
 }
 

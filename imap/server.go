@@ -13,12 +13,17 @@ import (
 // server is one configured IMAP server: its URLs, each with a pool.
 type server struct {
 	cfg   Config
+	judge judge
 	pools []*pool
 	log   *slog.Logger
 }
 
 func newServer(cfg Config, log *slog.Logger) (*server, error) {
-	s := &server{cfg: cfg, log: log.With(proto.KeyServer, cfg.Name)}
+	j, err := cfg.judge()
+	if err != nil {
+		return nil, fmt.Errorf("imap: server %s: tempfail_text: %w", cfg.Name, err)
+	}
+	s := &server{cfg: cfg, judge: j, log: log.With(proto.KeyServer, cfg.Name)}
 	for _, u := range cfg.URL {
 		tc, err := cfg.tlsConfig(u)
 		if err != nil {
@@ -57,7 +62,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 		return proto.Reject, errEmptyPart
 	}
 	req.Trail.Source = proto.SourceIMAP
-	cred := credentials{authcid: user, password: req.Password}
+	cred := credentials{authcid: user, password: req.Password, auth: s.cfg.Auth, saslIR: s.cfg.SASLIR}
 	if req.Authzid != req.Authcid {
 		cred.authzid = req.Authzid
 	}
@@ -67,8 +72,13 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 	var failed []error
 	for _, p := range s.order() {
 		got, err := p.login(ctx, &cred)
+		if err == nil && s.askAgain(req, got) {
+			p.log.Debug("at the limit of the client's address, asked again without it", "code", got.shown.Code)
+			cred.id = nil
+			got, err = p.login(ctx, &cred)
+		}
 		if err == nil {
-			r := s.cfg.rule(got.status)
+			r := s.judge.rule(got.status)
 			req.Trail.NoStore = r.noStore
 			if r.verdict == proto.Accept {
 				return proto.Accept, nil
@@ -82,6 +92,15 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 		}
 	}
 	return proto.TempFail, errors.Join(failed...)
+}
+
+// askAgain reports whether an answer is a limit that was reached because the server
+// was told the mail client's address: Dovecot counts a login from there among the
+// user's mail readers, and somebody with ten of them open could not send. Without
+// the address the login counts as the relay's own. Where the verdict depends on the
+// address that would be another question.
+func (s *server) askAgain(req *proto.Request, got answer) bool {
+	return got.told && req.Client.Addr().IsValid() && !s.cfg.PerAddress && limited(got.status)
 }
 
 var errEmptyPart = &proto.Refusal{Verdict: proto.Reject, Reason: "the account has nothing to put for a placeholder of username"}

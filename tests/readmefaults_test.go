@@ -124,7 +124,8 @@ func TestReadmeWeSay(t *testing.T) {
 			defer conn.Close()
 			fmt.Fprintf(conn, "a ID (\"x-originating-ip\" \"192.0.2.8\")\r\nb LOGIN alice %q\r\n", accounts["alice"])
 			eventually(t, "alice to be logged in", func() bool { a, _ := imap.logins(t, "alice"); return a > 0 })
-			return served(server, from("192.0.2.8", "alice", accounts["alice"]))(t)
+			fixed := strings.Replace(server, "url =", "per_address = true\nurl =", 1)
+			return served(fixed, from("192.0.2.8", "alice", accounts["alice"]))(t)
 		},
 	}
 	rows := readReadme(t).tables("It is 435, what now?")[2]
