@@ -145,6 +145,14 @@ func TestMistakes(t *testing.T) {
 			`f:2:3: server.name: another [[server]] has the name "default" (give each its own)`},
 		{"inline table", "server = [{warm = -1}]\n",
 			`f:1:19: server.warm: must be at least 0 (0: none is kept warm)`},
+		{"pin", "[[server]]\npin_sha256 = [\n  \"4pd4w0bGVQ8kgLBxkzdaW3hi1/pzMh+VkGUmhAmaQF0=\",\n  \"c2hvcnQ=\",\n]\n",
+			`f:4:3: server.pin_sha256: "c2hvcnQ=" is not the base64 of 32 bytes`},
+		{"certificate without key", "[[server]]\nclient_cert = \"/x.pem\"\n",
+			`f:1:1: server.client_key: is needed with client_cert`},
+		{"key without certificate", "[[server]]\nclient_key = \"/x.pem\"\n",
+			`f:1:1: server.client_cert: is needed with client_key`},
+		{"no client certificate", "[[server]]\nclient_key = \"/x.pem\"\nclient_cert = \"/x.pem\"\n",
+			`f:3:15: server.client_cert: open /x.pem: no such file or directory`},
 		{"way to log in", "[[server]]\nauth = \"LOGIN\"\n",
 			`f:2:8: server.auth: "LOGIN" is no way to log in (one of: auto, plain, login, authenticate-login)`},
 		{"regular expression", "[[server]]\ntempfail_text = \"(down\"\n",
@@ -185,7 +193,7 @@ func TestMistakes(t *testing.T) {
 			"f:1:16: max_password: must be at least 1\n" +
 				`f:3:9: log.level: must be a string, not a whole number (write "1")`},
 		{"consequences are left out", "[[server]]\nurl = [\"imaps://mail.example.com\"]\ndomain = [\"example.com\"]\n",
-			`f:3:1: server.domain: unknown key (one of: name, url, domains, any_domain, username, ca_file, tls_name, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
+			`f:3:1: server.domain: unknown key (one of: name, url, domains, any_domain, username, ca_file, tls_name, pin_sha256, client_cert, client_key, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
 		{"top of the file", "timeout = 0\nmax_password = 0\n[log]\nlevel = \"\"\n",
 			"f:1:11: timeout: must be a duration in quotes, not a whole number (write \"90s\", \"10m\" or \"1h30m\")\n" +
 				`f:4:9: log.level: "" is not a level (one of: debug, info, warn, error)`},
@@ -262,7 +270,7 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte("server = [{url = [['x']], \"a.b\".c = {}}]\n[[listen]]\n[listen.a.b]\n[[listen]]\nallow.x = 1\n"))
 	f.Add([]byte("log.level = 'x'\r\n[[ \"ser ver\" . x ]]\r\n[cache]\r\naccounts=-1 # x\r\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if strings.Contains(string(data), "ca_file") {
+		if strings.Contains(string(data), "ca_file") || strings.Contains(string(data), "client_cert") {
 			t.Skip("would open files")
 		}
 		c, err := parseConfig("f", data)

@@ -24,10 +24,21 @@ type Config struct {
 	// Username is what is sent as the account: {user} is the authcid, {local} and
 	// {domain} are what stands before and after its last "@".
 	Username string `toml:"username"`
-	// CAFile holds the trusted certificates, PEM. Empty: the system's.
+	// CAFile holds the trusted certificates, PEM; read again when it changes. Empty:
+	// the system's.
 	CAFile string `toml:"ca_file"`
 	// TLSName is the name to verify; empty: the URL's host.
 	TLSName string `toml:"tls_name"`
+	// PinSHA256 lists public keys of servers, each as the base64 of the SHA-256 of
+	// its SubjectPublicKeyInfo (RFC 7469 §2.4). If it is not empty, the server's key
+	// must be one of them, and its certificate need be nothing else, unless there
+	// is a CAFile too.
+	PinSHA256 []string `toml:"pin_sha256"`
+	// ClientCert and ClientKey are PEM files with the certificate that is shown to
+	// servers that ask for one, and its key; both or none; read again when they
+	// change.
+	ClientCert string `toml:"client_cert"`
+	ClientKey  string `toml:"client_key"`
 	// Connections bounds the connections open to one URL, of every kind.
 	Connections int `toml:"connections"`
 	// Warm bounds the connections kept warm for one URL, within Connections. 0:
@@ -67,6 +78,7 @@ func DefaultConfig() Config {
 		URL:          []URL{{Scheme: "imap", Host: "localhost", Port: 143}},
 		Domains:      []string{},
 		Username:     "{user}",
+		PinSHA256:    []string{},
 		Connections:  16,
 		Warm:         4,
 		ClientIP:     true,
@@ -109,6 +121,14 @@ func (c *Config) Validate() error {
 	if _, err := c.roots(); err != nil {
 		return &proto.KeyError{Key: "ca_file", Err: err}
 	}
+	for i, text := range c.PinSHA256 {
+		if _, err := parsePin(text); err != nil {
+			return &proto.KeyError{Key: fmt.Sprintf("pin_sha256[%d]", i), Err: err}
+		}
+	}
+	if err := c.validateClientCert(); err != nil {
+		return err
+	}
 	if c.Connections < 1 {
 		return &proto.KeyError{Key: "connections", Err: errors.New("must be at least 1")}
 	}
@@ -125,6 +145,20 @@ func (c *Config) Validate() error {
 	}
 	if _, err := c.tempfailText(); err != nil {
 		return proto.BadKey("tempfail_text", "is not a regular expression: %w", err)
+	}
+	return nil
+}
+
+// validateClientCert wants both files or none, and a key that is the certificate's.
+func (c *Config) validateClientCert() error {
+	switch {
+	case c.ClientCert == "" && c.ClientKey != "":
+		return &proto.KeyError{Key: "client_cert", Err: errors.New("is needed with client_key")}
+	case c.ClientCert != "" && c.ClientKey == "":
+		return &proto.KeyError{Key: "client_key", Err: errors.New("is needed with client_cert")}
+	}
+	if _, err := c.clientCertificate(); err != nil {
+		return &proto.KeyError{Key: "client_cert", Err: err}
 	}
 	return nil
 }

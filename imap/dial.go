@@ -87,7 +87,7 @@ func (p *pool) connect(ctx context.Context) (conn *warmConn, err error) {
 	if err != nil {
 		return nil, deadlineCause(ctx, err)
 	}
-	return preamble(ctx, base, p.url, p.tls)
+	return preamble(ctx, base, p.url, p.tls.config())
 }
 
 // place gives a connection to the longest waiting, or keeps it warm if there is

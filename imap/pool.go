@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,7 +42,7 @@ func (e *unreachable) Unwrap() error { return e.err }
 // or for administrators), and some keep a client's address after a NO.
 type pool struct {
 	url    URL
-	tls    *tls.Config
+	tls    *tlsSource
 	max    int // Config.Connections
 	warm   int // Config.Warm
 	dialer func(ctx context.Context, network, address string) (net.Conn, error)
@@ -73,17 +72,22 @@ type dialled struct {
 	err  error
 }
 
-func newPool(url URL, tc *tls.Config, cfg *Config, log *slog.Logger) *pool {
+func newPool(url URL, who identity, cfg *Config, log *slog.Logger) (*pool, error) {
+	log = log.With("url", url.String())
+	tls, err := newTLSSource(cfg, who, log)
+	if err != nil {
+		return nil, err
+	}
 	p := &pool{
 		url:    url,
-		tls:    tc,
+		tls:    tls,
 		max:    cfg.Connections,
 		warm:   cfg.Warm,
 		dialer: (&net.Dialer{Control: setUserTimeout}).DialContext,
-		log:    log.With("url", url.String()),
+		log:    log,
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	return p
+	return p, nil
 }
 
 // get returns a connection: a warm one, or the next that is dialled. fresh

@@ -25,11 +25,11 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 	}
 	s := &server{cfg: cfg, judge: j, log: log.With(proto.KeyServer, cfg.Name)}
 	for _, u := range cfg.URL {
-		tc, err := cfg.tlsConfig(u)
+		p, err := newPool(u, cfg.identity(u), &s.cfg, s.log)
 		if err != nil {
 			return nil, fmt.Errorf("imap: server %s: %w", cfg.Name, err)
 		}
-		s.pools = append(s.pools, newPool(u, tc, &cfg, s.log))
+		s.pools = append(s.pools, p)
 	}
 	return s, nil
 }

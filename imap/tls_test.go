@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -165,51 +167,131 @@ func TestClearText(t *testing.T) {
 	}
 }
 
-// TestCertificates: imaps with the right certificate and with every wrong one.
-func TestCertificates(t *testing.T) {
-	good, goodCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1", "mail.example.com")
-	expired, expiredCA := certificate(t, time.Now().Add(-time.Hour), "127.0.0.1")
-	tests := []struct {
-		name      string
-		cert      tls.Certificate
-		ca, named string
-		want      proto.Verdict
-		text      string
-	}{
-		{"good", good, goodCA, "", proto.Accept, ""},
-		{"by tls_name", good, goodCA, "mail.example.com", proto.Accept, ""},
-		{"wrong name", good, goodCA, "other.example.com", proto.TempFail, "other.example.com"},
-		{"expired", expired, expiredCA, "", proto.TempFail, "expired"},
-		{"self-signed, not trusted", good, "", "", proto.TempFail, "unknown authority"},
-		{"signed by another", good, expiredCA, "", proto.TempFail, "unknown authority"},
+// imapsServer accepts every login on every connection, and tells whether the
+// last one resumed a session and whom its certificate named.
+func imapsServer(t *testing.T, cfg *tls.Config) (addr string, last func() tls.ConnectionState) {
+	t.Helper()
+	l, err := tls.Listen("tcp", "127.0.0.1:0", cfg)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{tt.cert}})
+	var served sync.WaitGroup
+	var state atomic.Pointer[tls.ConnectionState]
+	served.Go(func() {
+		for {
+			c, err := l.Accept()
 			if err != nil {
-				t.Fatal(err)
+				return
 			}
-			done := make(chan struct{})
-			defer func() { l.Close(); <-done }()
-			go func() {
-				defer close(done)
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
+			served.Go(func() {
 				defer c.Close()
 				c.SetDeadline(time.Now().Add(10 * time.Second))
 				io.WriteString(c, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
 				if line, err := bufio.NewReader(c).ReadString('\n'); err == nil {
+					s := c.(*tls.Conn).ConnectionState()
+					state.Store(&s)
 					fmt.Fprintf(c, "%s OK in\r\n", strings.Fields(line)[0])
 				}
-			}()
-			r := newRouter(t, "imaps://"+l.Addr().String(), func(c *Config) { c.CAFile, c.TLSName = tt.ca, tt.named })
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); served.Wait() })
+	return l.Addr().String(), func() tls.ConnectionState { return *state.Load() }
+}
+
+// keyPin returns the pin of a certificate's key.
+func keyPin(t *testing.T, c tls.Certificate) string {
+	t.Helper()
+	leaf, err := x509.ParseCertificate(c.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pinOf(leaf).String()
+}
+
+// TestCertificates: imaps with the right certificate and with every wrong one.
+func TestCertificates(t *testing.T) {
+	good, goodCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1", "mail.example.com")
+	expired, expiredCA := certificate(t, time.Now().Add(-time.Hour), "127.0.0.1")
+	elsewhere, elsewhereCA := certificate(t, time.Now().Add(time.Hour), "elsewhere.example.com")
+	tests := []struct {
+		name      string
+		cert      tls.Certificate
+		ca, named string
+		pins      []tls.Certificate
+		want      proto.Verdict
+		text      string
+	}{
+		{"good", good, goodCA, "", nil, proto.Accept, ""},
+		{"by tls_name", good, goodCA, "mail.example.com", nil, proto.Accept, ""},
+		{"wrong tls_name", good, goodCA, "other.example.com", nil, proto.TempFail, "other.example.com"},
+		{"wrong name", elsewhere, elsewhereCA, "", nil, proto.TempFail, "127.0.0.1"},
+		{"expired", expired, expiredCA, "", nil, proto.TempFail, "expired"},
+		{"self-signed, not trusted", good, "", "", nil, proto.TempFail, "unknown authority"},
+		{"signed by another", good, expiredCA, "", nil, proto.TempFail, "unknown authority"},
+		// A pin stands for all else.
+		{"pinned", good, "", "", []tls.Certificate{good}, proto.Accept, ""},
+		{"pinned among others", good, "", "", []tls.Certificate{expired, good}, proto.Accept, ""},
+		{"pinned, expired", expired, "", "", []tls.Certificate{expired}, proto.Accept, ""},
+		{"pinned, of another name", elsewhere, "", "", []tls.Certificate{elsewhere}, proto.Accept, ""},
+		{"not pinned", good, "", "", []tls.Certificate{expired}, proto.TempFail, keyPin(t, good)},
+		// With a ca_file both must hold.
+		{"trusted and pinned", good, goodCA, "", []tls.Certificate{good}, proto.Accept, ""},
+		{"trusted, not pinned", good, goodCA, "", []tls.Certificate{expired}, proto.TempFail, "not pinned"},
+		{"pinned, not trusted", good, expiredCA, "", []tls.Certificate{good}, proto.TempFail, "unknown authority"},
+		{"pinned, trusted, wrong name", good, goodCA, "other.example.com", []tls.Certificate{good}, proto.TempFail, "other.example.com"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			addr, last := imapsServer(t, &tls.Config{Certificates: []tls.Certificate{tt.cert}})
+			r := newRouter(t, "imaps://"+addr, func(c *Config) {
+				c.CAFile, c.TLSName, c.Warm = tt.ca, tt.named, 0
+				for _, p := range tt.pins {
+					c.PinSHA256 = append(c.PinSHA256, keyPin(t, p))
+				}
+			})
 			defer r.Close()
-			if v, text := login(t, r); v != tt.want || !strings.Contains(text, tt.text) {
-				t.Errorf("got %v (%s) want %v (%s)", v, text, tt.want, tt.text)
+			for range 2 { // the second by a resumed session, which is judged alike
+				if v, text := login(t, r); v != tt.want || !strings.Contains(text, tt.text) {
+					t.Errorf("got %v (%s) want %v (%s)", v, text, tt.want, tt.text)
+				}
+			}
+			// crypto/tls resumes none of a certificate that has expired.
+			if tt.want == proto.Accept && !last().DidResume && tt.name != "pinned, expired" {
+				t.Error("the second handshake resumed no session")
 			}
 		})
+	}
+}
+
+// TestOldTLS: what RFC 8996 has put to rest is refused.
+func TestOldTLS(t *testing.T) {
+	cert, ca := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	for max, want := range map[uint16]proto.Verdict{tls.VersionTLS11: proto.TempFail, tls.VersionTLS12: proto.Accept, tls.VersionTLS13: proto.Accept} {
+		addr, _ := imapsServer(t, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS10, MaxVersion: max})
+		r := newRouter(t, "imaps://"+addr, func(c *Config) { c.CAFile = ca })
+		if v, text := login(t, r); v != want {
+			t.Errorf("%s: got %v (%s) want %v", tls.VersionName(max), v, text, want)
+		}
+		r.Close()
+	}
+}
+
+// TestNoName: an empty name is no name, not every name.
+func TestNoName(t *testing.T) {
+	cert, ca := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	cfg := &Config{CAFile: ca}
+	leaf, err := x509.ParseCertificate(cert.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots, err := cfg.roots()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &verifier{roots: roots, names: []string{""}}
+	if err := v.verify([]*x509.Certificate{leaf}); !errors.Is(err, errNoName) {
+		t.Errorf("got %v", err)
 	}
 }
 

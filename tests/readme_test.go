@@ -31,6 +31,7 @@ var readmeKinds = map[string]func(*testing.T, *readmePage, readmeBlock){
 // package; without one they are the shell's, or played by standIns.
 var readmeCommands = map[string]string{
 	"adduser": "", "echo": "", "imapauthd": "", "set": "", "systemctl": "",
+	"base64": "coreutils", "openssl": "openssl",
 	"install": "coreutils", "ls": "coreutils", "make": "make", "ps": "procps", "runuser": "util-linux", "sed": "sed",
 	"ss": "iproute2", "swaks": "swaks", "update-exim4.conf": "exim4-config",
 }
@@ -121,17 +122,19 @@ func TestReadmeBlocks(t *testing.T) {
 }
 
 // readmePeers are what commands of the page talk to: a Dovecot with alice, whose
-// password is in password.txt, and with ca.pem its certificate.
+// password is in password.txt, with cert.pem as its certificate, which ca.pem signed.
 func readmePeers(t *testing.T) (*dovecot, *sandbox) {
 	t.Helper()
 	d := startDovecot(t, dovecotOptions{users: map[string]string{"alice": "secret", "alice@example.com": "secret"}})
 	s := newSandbox(t)
 	s.pairs = append(s.pairs, "imap.example.com", d.tlsAddr())
-	ca, err := os.ReadFile(d.ca.caFile)
-	if err != nil {
-		t.Fatal(err)
+	for from, to := range map[string]string{d.ca.caFile: "ca.pem", filepath.Join(d.dir, "cert.pem"): "cert.pem"} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, filepath.Join(s.dir, to), string(text))
 	}
-	writeFile(t, filepath.Join(s.dir, "ca.pem"), string(ca))
 	writeFile(t, filepath.Join(s.dir, "password.txt"), "secret\n")
 	return d, s
 }
@@ -221,7 +224,7 @@ func same(t *testing.T, got, want string) {
 // tryConsole runs what stands behind "$ " and compares what is printed.
 func tryConsole(t *testing.T, page *readmePage, b readmeBlock) {
 	s, addr := newSandbox(t), "none"
-	if strings.Contains(b.text, "imap.example.com") {
+	if strings.Contains(b.text, "imap.example.com") || strings.Contains(b.text, "cert.pem") {
 		var d *dovecot
 		d, s = readmePeers(t)
 		addr = d.tlsAddr()

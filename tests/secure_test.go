@@ -1,8 +1,11 @@
 package tests
 
 import (
+	"encoding/base64"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -57,5 +60,31 @@ func TestSecureStripped(t *testing.T) {
 	}
 	for _, leak := range leaks(p.heard.String(), []string{accounts["alice"]}) {
 		t.Error("on the wire: ", leak)
+	}
+}
+
+// TestPin: the pin that the README's command computes is the one that counts, and
+// with it no other thing in the certificate does.
+func TestPin(t *testing.T) {
+	imap, box := readmePeers(t)
+	openssl := slices.IndexFunc(readReadme(t).blocks, func(b readmeBlock) bool { return strings.HasPrefix(b.text, "$ openssl ") })
+	if openssl < 0 {
+		t.Fatal("the page has no command for it")
+	}
+	command, _, _ := strings.Cut(readReadme(t).blocks[openssl].text, "\n")
+	pin, err := box.run(t, strings.TrimPrefix(command, "$ "), "")
+	if err != nil {
+		t.Fatalf("%v: %s", err, pin)
+	}
+	other := "tls_name = \"elsewhere.example.com\"\n" // which the certificate has not
+	for _, tt := range []struct{ pins, want string }{
+		{strconv.Quote(strings.TrimSpace(pin)), yes},
+		{strconv.Quote(base64.StdEncoding.EncodeToString(make([]byte, 32))), temp},
+		{"", temp},
+	} {
+		d := serveConfig(t, serverTOML("imaps://"+imap.tlsAddr(), other+"pin_sha256 = ["+tt.pins+"]"))
+		if got := ask(t, d.socket, "alice\tsecret\n"); got != tt.want {
+			t.Errorf("pins %s: got %q want %q", tt.pins, got, tt.want)
+		}
 	}
 }
