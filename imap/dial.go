@@ -20,7 +20,7 @@ func (p *pool) topUp() {
 		return
 	}
 	missing := len(p.waiting) - p.dialing
-	if now := time.Now(); p.health.failures == 0 && len(p.idle) < p.warm {
+	if now := time.Now(); !p.health.sick() && len(p.idle) < p.warm {
 		if keep := p.demand.keep(now, p.warm); keep > 0 {
 			missing += max(0, keep+p.demand.ahead(now)-len(p.idle))
 		}
@@ -53,23 +53,29 @@ func (p *pool) dial() {
 		p.log.Debug("connected", "address", conn.base.RemoteAddr().String(), "tls", conn.raw != conn.base, proto.KeyElapsed, time.Since(start))
 	}
 
+	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dialing--
 	if err == nil {
 		p.health.succeeded()
-		p.demand.dialled(time.Since(start))
+		p.demand.dialled(now.Sub(start))
 		p.place(conn)
 		p.topUp()
 		return
 	}
-	p.health.failed(time.Now())
+	p.health.failed(now, now.Sub(start))
 	p.open--
-	if len(p.waiting) > 0 {
-		w := p.waiting[0]
-		p.waiting = p.waiting[1:]
+	// The URL is passed over now. Those who wait for it are sent on too, if they have
+	// elsewhere to go, rather than each wait for a dial of its own.
+	n := min(1, len(p.waiting))
+	if p.others {
+		n = len(p.waiting)
+	}
+	for _, w := range p.waiting[:n] {
 		w.got <- dialled{err: &unreachable{p.url, err}}
 	}
+	p.waiting = p.waiting[n:]
 	p.topUp()
 }
 

@@ -16,19 +16,21 @@ const (
 // dials decide: what happens to credentials says nothing about the server, for a
 // mail client chooses them. The owner locks.
 type health struct {
-	failures int       // in a row
-	retry    time.Time // the pause's end
-	probing  bool      // it is over, and somebody tries
+	failures int           // in a row
+	took     time.Duration // the last of them
+	retry    time.Time     // the pause's end
+	probing  bool          // it is over, and a dial is under way to see
 }
 
 // failed notes a dial that failed. Those that were under way with the first count
 // as one.
-func (h *health) failed(now time.Time) {
-	if h.failures > 0 && !h.probing && now.Before(h.retry) {
+func (h *health) failed(now time.Time, took time.Duration) {
+	if h.sick() && !h.probing && now.Before(h.retry) {
 		return
 	}
 	pause := min(lastPause, firstPause<<min(h.failures, 10))
 	h.failures++
+	h.took = took
 	h.probing = false
 	// Between three and five quarters, so that many relays do not knock at once.
 	h.retry = now.Add(pause*3/4 + rand.N(pause/2))
@@ -37,16 +39,14 @@ func (h *health) failed(now time.Time) {
 // succeeded notes a dial that did not fail.
 func (h *health) succeeded() { *h = health{} }
 
-// sick reports whether the URL is to be asked last. When its pause is over, one
-// caller is told false, whose dial is the probe.
-func (h *health) sick(now time.Time) bool {
-	if h.failures == 0 {
+// sick reports whether the URL is to be asked last.
+func (h *health) sick() bool { return h.failures > 0 }
+
+// probe reports whether the pause is over. It says so once: the caller dials.
+func (h *health) probe(now time.Time) bool {
+	if !h.sick() || h.probing || now.Before(h.retry) {
 		return false
 	}
-	if now.Before(h.retry) {
-		return true
-	}
 	h.probing = true
-	h.retry = now.Add(dialTimeout) // by then the probe is over, or its caller gone
-	return false
+	return true
 }

@@ -42,6 +42,7 @@ func (e *unreachable) Unwrap() error { return e.err }
 // or for administrators), and some keep a client's address after a NO.
 type pool struct {
 	url    URL
+	others bool // there are URLs to go on to if this one cannot be reached
 	tls    *tlsSource
 	max    int // Config.Connections
 	warm   int // Config.Warm
@@ -203,9 +204,16 @@ func (p *pool) close() {
 	p.wg.Wait()
 }
 
-// sick reports whether other URLs are to be asked first.
-func (p *pool) sick() bool {
+// sick reports whether other URLs are to be asked first, and how long a dial took to
+// fail then. When the pause is over, a dial that no login waits for sees whether
+// the server is back.
+func (p *pool) sick() (_ bool, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.health.sick(time.Now())
+	if !p.closed && p.open < p.max && p.health.probe(time.Now()) {
+		p.open++
+		p.dialing++
+		p.wg.Go(p.dial)
+	}
+	return p.health.sick(), p.health.took
 }

@@ -1,11 +1,14 @@
 package imap
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
+	"time"
 
 	"imapauthd/proto"
 )
@@ -29,6 +32,7 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 		if err != nil {
 			return nil, fmt.Errorf("imap: server %s: %w", cfg.Name, err)
 		}
+		p.others = len(cfg.URL) > 1
 		s.pools = append(s.pools, p)
 	}
 	return s, nil
@@ -36,20 +40,30 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 
 // order returns the pools in the order of the file, those last that were not to be
 // reached of late: an outage of the first URL costs one slow login, not each one.
-func (s *server) order() []*pool {
-	if len(s.pools) == 1 {
-		return s.pools
+// Among these the one goes first that was the quickest to fail, which leaves time for
+// the next.
+func order(pools []*pool) []*pool {
+	if len(pools) == 1 {
+		return pools
 	}
-	ready := make([]*pool, 0, len(s.pools))
-	var sick []*pool
-	for _, p := range s.pools {
-		if p.sick() {
-			sick = append(sick, p)
+	type sickPool struct {
+		*pool
+		took time.Duration
+	}
+	ready := make([]*pool, 0, len(pools))
+	var sick []sickPool
+	for _, p := range pools {
+		if is, took := p.sick(); is {
+			sick = append(sick, sickPool{p, took})
 		} else {
 			ready = append(ready, p)
 		}
 	}
-	return append(ready, sick...)
+	slices.SortStableFunc(sick, func(a, b sickPool) int { return cmp.Compare(a.took, b.took) })
+	for _, p := range sick {
+		ready = append(ready, p.pool)
+	}
+	return ready
 }
 
 // authenticate asks the URLs in order. Only one that could not be reached makes
@@ -70,7 +84,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 		cred.id = idCommand(req)
 	}
 	var failed []error
-	for _, p := range s.order() {
+	for _, p := range order(s.pools) {
 		got, err := p.login(ctx, &cred)
 		if err == nil && s.askAgain(req, got) {
 			p.log.Debug("at the limit of the client's address, asked again without it", "code", got.shown.Code)
