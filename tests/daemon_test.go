@@ -39,14 +39,21 @@ func serve(t *testing.T, url string) *daemon {
 // the socket's path; the log's level is debug unless the text says otherwise.
 func serveConfig(t *testing.T, text string) *daemon {
 	t.Helper()
+	socket, file := configFile(t, text)
+	return startDaemon(t, socket, "--config", file)
+}
+
+// configFile writes the file for serveConfig.
+func configFile(t *testing.T, text string) (socket, file string) {
+	t.Helper()
 	dir := shortDir(t)
-	socket := filepath.Join(dir, "s")
+	socket = filepath.Join(dir, "s")
 	if !strings.Contains(text, "[log]") {
 		text += "\n[log]\nlevel = \"debug\"\n"
 	}
-	file := filepath.Join(dir, "imapauthd.toml")
+	file = filepath.Join(dir, "imapauthd.toml")
 	writeFile(t, file, strings.ReplaceAll(text, "SOCKET", strconv.Quote(socket)))
-	return startDaemon(t, socket, "--config", file)
+	return socket, file
 }
 
 // readyLine is the log line of a daemon that listens, in any format.
@@ -54,8 +61,13 @@ var readyLine = regexp.MustCompile(`\bready\b`)
 
 func startDaemon(t *testing.T, socket string, args ...string) *daemon {
 	t.Helper()
-	d := &daemon{socket: socket, out: &output{}, done: make(chan error, 1)}
-	d.cmd = exec.Command(daemonBinary(t), append([]string{"serve"}, args...)...)
+	return startCommand(t, socket, exec.Command(daemonBinary(t), append([]string{"serve"}, args...)...))
+}
+
+// startCommand starts a daemon by a command that becomes it.
+func startCommand(t *testing.T, socket string, cmd *exec.Cmd) *daemon {
+	t.Helper()
+	d := &daemon{socket: socket, out: &output{}, cmd: cmd, done: make(chan error, 1)}
 	d.cmd.Stdout, d.cmd.Stderr = d.out, d.out
 	startGroup(t, d.cmd)
 	go func() { d.done <- d.cmd.Wait() }()

@@ -9,7 +9,7 @@ set -euo pipefail
 
 # A program that tells whether a package is there, and the package. The Perl
 # module is what swaks needs for TLS; systemd-analyze judges the README's unit.
-peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd"
+peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd dnsmasq:dnsmasq-base"
 perl_module="Net::SSLeay:libnet-ssleay-perl"
 
 PATH=$PATH:/usr/sbin:/sbin
