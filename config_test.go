@@ -145,6 +145,16 @@ func TestMistakes(t *testing.T) {
 			`f:2:3: server.name: another [[server]] has the name "default" (give each its own)`},
 		{"inline table", "server = [{warm = -1}]\n",
 			`f:1:19: server.warm: must be at least 0 (0: none is kept warm)`},
+		{"srv and more", "[[server]]\nurl = [\"srv\", \"imap://localhost\"]\ndomains = [\"a\"]\n",
+			`f:2:7: server.url: "srv" stands alone (put other servers into a [[server]] of their own)`},
+		{"srv without domains", "[[server]]\nurl = [\"srv\"]\nany_domain = true\n",
+			`f:1:1: server.domains: must list the domains whose servers "srv" is to find`},
+		{"srv for a wildcard", "[[server]]\nurl = [\"srv\"]\ndomains = [\"a\", \"*.a\"]\n",
+			`f:3:17: server.domains: "*.a" has no servers of its own for "srv" to find (list each domain)`},
+		{"srv_targets without srv", "[[server]]\nsrv_targets = [\"mail.example.com\"]\n",
+			`f:2:15: server.srv_targets: is for url = ["srv"]`},
+		{"srv_targets", "[[server]]\nurl = [\"srv\"]\ndomains = [\"a\"]\nsrv_targets = [\"\"]\n",
+			`f:4:16: server.srv_targets: "" is not a host's name: it is empty`},
 		{"pin", "[[server]]\npin_sha256 = [\n  \"4pd4w0bGVQ8kgLBxkzdaW3hi1/pzMh+VkGUmhAmaQF0=\",\n  \"c2hvcnQ=\",\n]\n",
 			`f:4:3: server.pin_sha256: "c2hvcnQ=" is not the base64 of 32 bytes`},
 		{"certificate without key", "[[server]]\nclient_cert = \"/x.pem\"\n",
@@ -193,7 +203,7 @@ func TestMistakes(t *testing.T) {
 			"f:1:16: max_password: must be at least 1\n" +
 				`f:3:9: log.level: must be a string, not a whole number (write "1")`},
 		{"consequences are left out", "[[server]]\nurl = [\"imaps://mail.example.com\"]\ndomain = [\"example.com\"]\n",
-			`f:3:1: server.domain: unknown key (one of: name, url, domains, any_domain, username, ca_file, tls_name, pin_sha256, client_cert, client_key, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
+			`f:3:1: server.domain: unknown key (one of: name, url, srv_targets, domains, any_domain, username, ca_file, tls_name, pin_sha256, client_cert, client_key, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
 		{"top of the file", "timeout = 0\nmax_password = 0\n[log]\nlevel = \"\"\n",
 			"f:1:11: timeout: must be a duration in quotes, not a whole number (write \"90s\", \"10m\" or \"1h30m\")\n" +
 				`f:4:9: log.level: "" is not a level (one of: debug, info, warn, error)`},
@@ -250,6 +260,9 @@ func TestRoundTrip(t *testing.T) {
 	odd.Listen[0].Mode = 0o002
 	odd.Listen[0].Allow = []string{"root", "0"}
 	odd.Server[0].URL = []imap.URL{{Scheme: "unix", Path: "/run/imap.sock"}, {Scheme: "imap", Host: "::1", Port: 1143}}
+	odd.Server = append(odd.Server, imap.DefaultConfig())
+	odd.Server[1].Name, odd.Server[1].Domains = "found", []string{"example.com"}
+	odd.Server[1].URL, odd.Server[1].SRVTargets = []imap.URL{{Scheme: "srv"}}, []string{"mail.example.org"}
 	odd.Server[0].TLSName = "'[x]'\r\n"
 	odd.Log = logConfig{"debug", "json"}
 	for _, c := range []*config{defaultConfig(), odd} {

@@ -1,21 +1,15 @@
 package imap
 
-import (
-	"errors"
-	"fmt"
-	"regexp"
-	"strings"
-	"unicode"
-
-	"imapauthd/proto"
-)
-
 // Config is one [[server]] table: an IMAP server and how to ask it.
 type Config struct {
 	// Name is how requests, logs and metrics call the server.
 	Name string `toml:"name"`
-	// URL lists the server's addresses, tried in order.
+	// URL lists the server's addresses, tried in order; or it is "srv" alone, for
+	// those that DNS SRV (RFC 6186) names for each of Domains.
 	URL []URL `toml:"url"`
+	// SRVTargets lists names of servers outside of the domain that SRV may lead to,
+	// and whose own name is then good enough for the certificate.
+	SRVTargets []string `toml:"srv_targets"`
 	// Domains lists the domains whose accounts the server knows: "example.com",
 	// or "*.example.com" for every domain below it. Empty: every other account.
 	Domains []string `toml:"domains"`
@@ -76,6 +70,7 @@ func DefaultConfig() Config {
 	return Config{
 		Name:         "default",
 		URL:          []URL{{Scheme: "imap", Host: "localhost", Port: 143}},
+		SRVTargets:   []string{},
 		Domains:      []string{},
 		Username:     "{user}",
 		PinSHA256:    []string{},
@@ -87,96 +82,4 @@ func DefaultConfig() Config {
 		Alert:        "reject",
 		TempfailText: defaultTempfailText,
 	}
-}
-
-// serverName is what a name may be: it stands in requests, logs and labels.
-var serverName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-
-// placeholder finds what stands in braces in a username template.
-var placeholder = regexp.MustCompile(`\{[^{}]*\}?|\}`)
-
-// Validate returns a proto.KeyError for the first value that cannot work.
-func (c *Config) Validate() error {
-	if !serverName.MatchString(c.Name) {
-		return proto.BadKey("name", "%q is not a name (letters, digits, dot, dash, underscore; at most 63)", c.Name)
-	}
-	if len(c.URL) == 0 {
-		return &proto.KeyError{Key: "url", Err: errors.New("names no server (write [\"imaps://HOST\"])")}
-	}
-	if !c.AnyDomain && len(c.Domains) == 0 {
-		for i, u := range c.URL {
-			if !u.Loopback() {
-				return proto.BadKey(fmt.Sprintf("url[%d]", i), "%s is not this machine and has no domains, so every account there could send mail here: list its domains, or set any_domain = true", u)
-			}
-		}
-	}
-	for i, d := range c.Domains {
-		if _, err := CanonicalDomain(strings.TrimPrefix(d, "*.")); err != nil {
-			return proto.BadKey(fmt.Sprintf("domains[%d]", i), "%q is not a domain: %w", d, err)
-		}
-	}
-	if err := validUsername(c.Username); err != nil {
-		return &proto.KeyError{Key: "username", Err: err}
-	}
-	if _, err := c.roots(); err != nil {
-		return &proto.KeyError{Key: "ca_file", Err: err}
-	}
-	for i, text := range c.PinSHA256 {
-		if _, err := parsePin(text); err != nil {
-			return &proto.KeyError{Key: fmt.Sprintf("pin_sha256[%d]", i), Err: err}
-		}
-	}
-	if err := c.validateClientCert(); err != nil {
-		return err
-	}
-	if c.Connections < 1 {
-		return &proto.KeyError{Key: "connections", Err: errors.New("must be at least 1")}
-	}
-	if c.Warm < 0 {
-		return &proto.KeyError{Key: "warm", Err: errors.New("must be at least 0 (0: none is kept warm)")}
-	}
-	switch c.Auth {
-	case authAuto, authPlain, authLogin, authSASLLogin:
-	default:
-		return proto.BadKey("auth", "%q is no way to log in (one of: %s, %s, %s, %s)", c.Auth, authAuto, authPlain, authLogin, authSASLLogin)
-	}
-	if c.Alert != "reject" && c.Alert != "tempfail" {
-		return proto.BadKey("alert", "%q is not a verdict (one of: reject, tempfail)", c.Alert)
-	}
-	if _, err := c.tempfailText(); err != nil {
-		return proto.BadKey("tempfail_text", "is not a regular expression: %w", err)
-	}
-	return nil
-}
-
-// validateClientCert wants both files or none, and a key that is the certificate's.
-func (c *Config) validateClientCert() error {
-	switch {
-	case c.ClientCert == "" && c.ClientKey != "":
-		return &proto.KeyError{Key: "client_cert", Err: errors.New("is needed with client_key")}
-	case c.ClientCert != "" && c.ClientKey == "":
-		return &proto.KeyError{Key: "client_key", Err: errors.New("is needed with client_cert")}
-	}
-	if _, err := c.clientCertificate(); err != nil {
-		return &proto.KeyError{Key: "client_cert", Err: err}
-	}
-	return nil
-}
-
-// validUsername refuses a template without a placeholder, which would make
-// every account one account, and placeholders that there are not.
-func validUsername(s string) error {
-	found := placeholder.FindAllString(s, -1)
-	for _, p := range found {
-		if p != "{user}" && p != "{local}" && p != "{domain}" {
-			return fmt.Errorf("%q is not a placeholder (one of: {user}, {local}, {domain})", p)
-		}
-	}
-	if strings.ContainsFunc(s, unicode.IsControl) {
-		return fmt.Errorf("%q contains a control character", s)
-	}
-	if !strings.Contains(s, "{user}") && !strings.Contains(s, "{local}") {
-		return fmt.Errorf("%q contains neither {user} nor {local}, so every account would be the same", s)
-	}
-	return nil
 }

@@ -69,7 +69,7 @@ func (p *pool) dial() {
 	// The URL is passed over now. Those who wait for it are sent on too, if they have
 	// elsewhere to go, rather than each wait for a dial of its own.
 	n := min(1, len(p.waiting))
-	if p.others {
+	if p.others.Load() {
 		n = len(p.waiting)
 	}
 	for _, w := range p.waiting[:n] {
@@ -93,7 +93,7 @@ func (p *pool) connect(ctx context.Context) (conn *warmConn, err error) {
 	if err != nil {
 		return nil, deadlineCause(ctx, err)
 	}
-	return preamble(ctx, base, p.url, p.tls.config())
+	return preamble(ctx, base, p.url, p.strict, p.tls.config())
 }
 
 // place gives a connection to the longest waiting, or keeps it warm if there is

@@ -54,7 +54,7 @@ func FuzzPreamble(f *testing.F) {
 	addServerLines(f, func(text string) { f.Add(text) })
 	f.Fuzz(func(t *testing.T, text string) {
 		c := &canned{in: strings.NewReader(text)}
-		w, err := preamble(context.Background(), c, URL{Scheme: "imap"}, nil)
+		w, err := preamble(context.Background(), c, URL{Scheme: "imap"}, false, nil)
 		if err != nil {
 			if !c.closed.Load() {
 				t.Error("left open")

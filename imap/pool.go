@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"imapauthd/proto"
@@ -42,7 +43,7 @@ func (e *unreachable) Unwrap() error { return e.err }
 // or for administrators), and some keep a client's address after a NO.
 type pool struct {
 	url    URL
-	others bool // there are URLs to go on to if this one cannot be reached
+	strict bool // TLS even on this machine
 	tls    *tlsSource
 	max    int // Config.Connections
 	warm   int // Config.Warm
@@ -52,6 +53,8 @@ type pool struct {
 	ctx    context.Context // of the dials; ends with close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // dials and logouts
+
+	others atomic.Bool // there are URLs to go on to if this one cannot be reached
 
 	mu      sync.Mutex
 	idle    []*warmConn // protects all below; warm, the oldest first

@@ -23,19 +23,20 @@ type warmConn struct {
 // Errors of a server that must not be given a password.
 var (
 	errPreauth    = errors.New("the server greets with PREAUTH: it would accept anybody")
-	errNoStartTLS = errors.New("the server is not on this machine and offers no STARTTLS: use imaps://, a password never crosses a network in clear")
+	errNoStartTLS = errors.New("the server offers no STARTTLS, and a password never crosses a network in clear: use imaps://")
 	errUnasked    = errors.New("the server answers before it was asked")
 	errInjection  = errors.New("bytes came in clear behind the answer to STARTTLS")
 )
 
 // preamble brings a connection from its first byte to where a login may follow:
 // TLS if the URL says so, greeting, STARTTLS where it is needed, capabilities.
-// PREAUTH is refused. It ends with ctx. On error the connection is closed.
+// PREAUTH is refused. strict is TLS even where no network is crossed. It ends with
+// ctx. On error the connection is closed.
 //
 // imapclient has all this but bounds, deadlines and the rule about loopback: its
 // greeting may be 200 MB long, LOGINDISABLED is not looked at, and its own STARTTLS
 // would lie above our guard.
-func preamble(ctx context.Context, base net.Conn, u URL, tc *tls.Config) (*warmConn, error) {
+func preamble(ctx context.Context, base net.Conn, u URL, strict bool, tc *tls.Config) (*warmConn, error) {
 	ok := false // also after a panic
 	defer func() {
 		if !ok {
@@ -44,7 +45,7 @@ func preamble(ctx context.Context, base net.Conn, u URL, tc *tls.Config) (*warmC
 	}()
 	stop := context.AfterFunc(ctx, func() { base.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	p := &preambler{raw: base, base: base, tls: tc}
+	p := &preambler{raw: base, base: base, tls: tc, clear: !strict && crossesNothing(base)}
 	if u.Scheme == "imaps" {
 		if err := p.handshake(ctx); err != nil {
 			return nil, deadlineCause(ctx, err)
@@ -73,6 +74,7 @@ func deadlineCause(ctx context.Context, err error) error {
 // preambler is the state of one preamble.
 type preambler struct {
 	raw, base net.Conn
+	clear     bool // a password may go in clear
 	tls       *tls.Config
 	in        *lineReader
 	caps      caps
@@ -112,11 +114,11 @@ func (p *preambler) greet(ctx context.Context, u URL) error {
 	}
 	// DESIGN §3.3: in clear only where no network is crossed, which the address
 	// actually reached tells, and even there only as far as the server allows it.
-	if u.Scheme != "imap" || (crossesNothing(p.base) && !p.caps["LOGINDISABLED"]) {
+	if u.Scheme != "imap" || (p.clear && !p.caps["LOGINDISABLED"]) {
 		return p.quiet()
 	}
 	if !p.caps["STARTTLS"] {
-		if crossesNothing(p.base) {
+		if p.clear {
 			return p.quiet() // the login will say that LOGINDISABLED leaves no way
 		}
 		return errNoStartTLS

@@ -13,11 +13,13 @@ import (
 	"imapauthd/proto"
 )
 
-// server is one configured IMAP server: its URLs, each with a pool.
+// server is one configured IMAP server: its URLs, each with a pool, or the domains
+// whose servers are found by SRV.
 type server struct {
 	cfg   Config
 	judge judge
 	pools []*pool
+	found map[string]*discovery // by canonical domain; nil: there are URLs
 	log   *slog.Logger
 }
 
@@ -27,12 +29,23 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 		return nil, fmt.Errorf("imap: server %s: tempfail_text: %w", cfg.Name, err)
 	}
 	s := &server{cfg: cfg, judge: j, log: log.With(proto.KeyServer, cfg.Name)}
+	if cfg.discovers() {
+		s.found = make(map[string]*discovery)
+		for _, d := range cfg.Domains {
+			domain, err := CanonicalDomain(d)
+			if err != nil {
+				return nil, fmt.Errorf("imap: server %s: domain %q: %w", cfg.Name, d, err)
+			}
+			s.found[domain] = newDiscovery(domain, &s.cfg, s.log)
+		}
+		return s, nil
+	}
 	for _, u := range cfg.URL {
 		p, err := newPool(u, cfg.identity(u), &s.cfg, s.log)
 		if err != nil {
 			return nil, fmt.Errorf("imap: server %s: %w", cfg.Name, err)
 		}
-		p.others = len(cfg.URL) > 1
+		p.others.Store(len(cfg.URL) > 1)
 		s.pools = append(s.pools, p)
 	}
 	return s, nil
@@ -66,6 +79,33 @@ func order(pools []*pool) []*pool {
 	return ready
 }
 
+// acquire returns the pools for a request, which stay open until release.
+func (s *server) acquire(ctx context.Context, req *proto.Request) (pools []*pool, release func(), err error) {
+	if s.found == nil {
+		return s.pools, func() {}, nil
+	}
+	if d := s.discovery(req.Authcid); d != nil {
+		return d.acquire(ctx)
+	}
+	return nil, nil, errNoRoute
+}
+
+// discovery returns where the servers of an account are found. An account without a
+// listed domain, which a request that names the server may have, belongs to the only
+// domain there is, or to none.
+func (s *server) discovery(authcid string) *discovery {
+	_, domain := splitAuthcid(authcid)
+	if name, err := CanonicalDomain(domain); err == nil {
+		return s.found[name]
+	}
+	if domain == "" && len(s.found) == 1 {
+		for _, d := range s.found {
+			return d
+		}
+	}
+	return nil
+}
+
 // authenticate asks the URLs in order. Only one that could not be reached makes
 // the next one's turn: where credentials were sent, that server's word stands,
 // even if it is none.
@@ -83,8 +123,16 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 	if s.cfg.ClientIP {
 		cred.id = idCommand(req)
 	}
+	pools, release, err := s.acquire(ctx, req)
+	if err == errNoRoute {
+		req.Trail.Source = proto.SourceRouter
+		return proto.Reject, err
+	} else if err != nil {
+		return proto.TempFail, err
+	}
+	defer release()
 	var failed []error
-	for _, p := range order(s.pools) {
+	for _, p := range order(pools) {
 		got, err := p.login(ctx, &cred)
 		if err == nil && s.askAgain(req, got) {
 			p.log.Debug("at the limit of the client's address, asked again without it", "code", got.shown.Code)
@@ -135,5 +183,8 @@ func expand(template, authcid string) (_ string, ok bool) {
 func (s *server) close() {
 	for _, p := range s.pools {
 		p.close()
+	}
+	for _, d := range s.found {
+		d.close()
 	}
 }

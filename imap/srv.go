@@ -14,9 +14,8 @@ import (
 
 const (
 	// minTTL is how soon DNS may be asked about a domain again, whatever TTL it
-	// gives, 0 included: guesses at passwords must not become DNS queries. Go itself
-	// looks for a new /etc/resolv.conf no more often than this.
-	minTTL = 5 * time.Second
+	// gives, 0 included: guesses at passwords must not become DNS queries.
+	minTTL = time.Second
 	// maxTTL bounds what a mistaken or forged TTL can pin: a server that moved is
 	// found within the hour.
 	maxTTL = time.Hour

@@ -147,6 +147,9 @@ func TestClearText(t *testing.T) {
 		{"loopback, LOGINDISABLED", start, "", false, true, proto.Accept, ""},
 		{"injection", start, "b OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] in\r\n", true, true, proto.TempFail, "in clear behind"},
 		{"stripped", "IMAP4rev1 LOGINDISABLED", "", true, true, proto.TempFail, "never crosses a network in clear"},
+		{"found, on loopback", "STARTTLS " + plain, "", false, true, proto.Accept, ""},
+		{"found, stripped, on loopback", plain, "", false, true, proto.TempFail, "never crosses a network in clear"},
+		{"found, unknown certificate, on loopback", "STARTTLS " + plain, "", false, false, proto.TempFail, "certificate"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,6 +163,7 @@ func TestClearText(t *testing.T) {
 			if tt.abroad {
 				dialAbroad(r)
 			}
+			r.fallback.pools[0].strict = strings.HasPrefix(tt.name, "found")
 			if v, text := login(t, r); v != tt.want || !strings.Contains(text, tt.text) {
 				t.Errorf("got %v (%s) want %v (%s)", v, text, tt.want, tt.text)
 			}
@@ -303,7 +307,7 @@ func TestHungHandshake(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("after a while"))
 	defer cancel()
 	go io.Copy(io.Discard, theirs)
-	_, err := preamble(ctx, ours, URL{Scheme: "imaps"}, &tls.Config{ServerName: "x"})
+	_, err := preamble(ctx, ours, URL{Scheme: "imaps"}, false, &tls.Config{ServerName: "x"})
 	if err == nil || err.Error() != "no answer: after a while" {
 		t.Errorf("got %v", err)
 	}

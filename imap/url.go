@@ -16,10 +16,11 @@ import (
 //	imap://HOST[:PORT]   port 143; loopback, or STARTTLS
 //	imaps://HOST[:PORT]  port 993, TLS from the first byte (RFC 8314 §3.2)
 //	unix:///PATH         a UNIX socket, in clear
+//	srv                  whatever DNS SRV names for the domains of the table
 //
 // HOST is a name, an IPv4 address or an IPv6 address in brackets.
 type URL struct {
-	Scheme string // "imap", "imaps" or "unix"
+	Scheme string // "imap", "imaps", "unix" or "srv"
 	Host   string // name or address, without brackets; empty for unix
 	Port   uint16 // 0 for unix
 	Path   string // of the UNIX socket
@@ -28,6 +29,9 @@ type URL struct {
 // ParseURL reads the text forms above and nothing else: no user, no mailbox, no
 // query, which RFC 5092 would allow and which would be ignored here.
 func ParseURL(s string) (URL, error) {
+	if s == srvScheme {
+		return URL{Scheme: srvScheme}, nil
+	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
 		return URL{}, fmt.Errorf("%q is not a server's URL (write imap://HOST, imaps://HOST or unix:///PATH)", s)
@@ -72,6 +76,9 @@ func ParseURL(s string) (URL, error) {
 	return out, nil
 }
 
+// srvScheme is the whole of a URL that stands for discovery.
+const srvScheme = "srv"
+
 // UnmarshalText reads a URL from the configuration.
 func (u *URL) UnmarshalText(text []byte) (err error) {
 	*u, err = ParseURL(string(text))
@@ -83,8 +90,11 @@ func (u URL) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
 
 // String returns the text form, without a default port.
 func (u URL) String() string {
-	if u.Scheme == "unix" {
+	switch u.Scheme {
+	case "unix":
 		return "unix://" + u.Path
+	case srvScheme:
+		return srvScheme
 	}
 	host := u.Host
 	if strings.Contains(host, ":") {
