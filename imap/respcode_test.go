@@ -88,3 +88,32 @@ func TestParseStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryCode: each code of the table, in every case of letters, as it comes from
+// a server.
+func TestEveryCode(t *testing.T) {
+	cfg := DefaultConfig()
+	j, err := cfg.judge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rejected := 0
+	for code, want := range rulings {
+		for _, form := range []string{code, strings.ToLower(code), code + " with arguments"} {
+			s, ok := parseStatus([]byte("T1 No [" + form + "] text"))
+			if code == "" {
+				s, ok = parseStatus([]byte("T1 nO text"))
+			}
+			if got := j.rule(s); !ok || got != want {
+				t.Errorf("[%s]: got %+v want %+v", form, got, want)
+			}
+		}
+		if want == rejects {
+			rejected++
+		}
+	}
+	// All others decide nothing, now and when the table grows by mistake.
+	if rejected != 5 {
+		t.Errorf("%d codes are Reject want 5", rejected)
+	}
+}
