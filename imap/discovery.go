@@ -211,7 +211,7 @@ func (d *discovery) close() {
 // RFC 6125 §6.2.1).
 func (c *Config) foundIdentity(domain, target string) identity {
 	if c.TLSName != "" {
-		return identity{c.TLSName, []string{c.TLSName}}
+		return named(c.TLSName)
 	}
 	listed := slices.ContainsFunc(c.SRVTargets, func(s string) bool {
 		name, err := CanonicalDomain(s)
@@ -220,5 +220,5 @@ func (c *Config) foundIdentity(domain, target string) identity {
 	if listed || strings.HasSuffix(target, "."+domain) {
 		return identity{target, []string{domain, target}}
 	}
-	return identity{domain, []string{domain}}
+	return named(domain)
 }

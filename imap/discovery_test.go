@@ -195,8 +195,8 @@ func TestFoundIdentity(t *testing.T) {
 			t.Errorf("%s: got %q want %q", target, got, want)
 		}
 	}
-	cfg.TLSName = "fixed.test"
-	if who := cfg.foundIdentity("example.test", "imap.example.test"); who.sni != "fixed.test" || !slices.Equal(who.names, []string{"fixed.test"}) {
+	cfg.TLSName = "F\u00fcxed.test"
+	if who := cfg.foundIdentity("example.test", "imap.example.test"); who.sni != "xn--fxed-0ra.test" || !slices.Equal(who.names, []string{"xn--fxed-0ra.test"}) {
 		t.Errorf("tls_name: got %+v", who)
 	}
 }

@@ -3,6 +3,7 @@ package imap
 import (
 	"errors"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 )
@@ -15,6 +16,15 @@ func CanonicalDomain(s string) (string, error) {
 		return "", errors.New("it is empty")
 	}
 	return idna.Lookup.ToASCII(s)
+}
+
+// hostName returns a host's name as DNS and certificates have it. An address, and
+// whatever else is ASCII, stays as it is.
+func hostName(s string) (string, error) {
+	if strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return CanonicalDomain(s)
+	}
+	return s, nil
 }
 
 // splitAuthcid returns what stands before and after the last "@".

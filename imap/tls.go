@@ -17,13 +17,20 @@ type identity struct {
 	names []string // names or addresses, of which the certificate must have one, RFC 9525
 }
 
-// identity returns whom a URL of the file names.
-func (c *Config) identity(u URL) identity {
-	name := strings.TrimSuffix(u.Host, ".")
-	if c.TLSName != "" {
-		name = c.TLSName
+// named is the identity of one name or address.
+func named(name string) identity {
+	if ascii, err := hostName(name); err == nil { // Validate has seen to that
+		name = ascii
 	}
 	return identity{name, []string{name}}
+}
+
+// identity returns whom a URL of the file names.
+func (c *Config) identity(u URL) identity {
+	if c.TLSName != "" {
+		return named(c.TLSName)
+	}
+	return named(strings.TrimSuffix(u.Host, "."))
 }
 
 // tlsConfig returns the configuration for connections to who, from the files as they

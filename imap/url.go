@@ -63,6 +63,9 @@ func ParseURL(s string) (URL, error) {
 	if out.Host == "" {
 		return URL{}, fmt.Errorf("%q names no host", s)
 	}
+	if out.Host, err = hostName(out.Host); err != nil {
+		return URL{}, fmt.Errorf("%q has no valid host: %w", s, err)
+	}
 	if strings.Contains(out.Host, "%") {
 		return URL{}, fmt.Errorf("%q has an address with a zone (write a name, or an address that needs none)", s)
 	}

@@ -12,6 +12,7 @@ func TestParseURL(t *testing.T) {
 		"imaps://mail.example.com/":  {"imaps", "mail.example.com", 993, ""},
 		"imaps://[2001:db8::1]:9930": {"imaps", "2001:db8::1", 9930, ""},
 		"unix:///run/dovecot/imap":   {"unix", "", 0, "/run/dovecot/imap"},
+		"imaps://B\u00fccher.test":   {"imaps", "xn--bcher-kva.test", 993, ""},
 		"imaps://192.0.2.1":          {"imaps", "192.0.2.1", 993, ""},
 	} {
 		got, err := ParseURL(in)
@@ -24,7 +25,7 @@ func TestParseURL(t *testing.T) {
 	}
 	for _, in := range []string{
 		"", "localhost", "localhost:143", "http://x", "imap:localhost", "imap://", "imap://:143", "imap://x:0", "imap://x:99999",
-		"imap://user@x", "imap://u:p@x", "imap://u:p%zz@x", "imap://[fe80::1%25eth0]", "imap://x/INBOX", "imap://x?y", "imap://x#y", "unix://relative", "unix://",
+		"imap://user@x", "imap://u:p@x", "imap://u:p%zz@x", "imap://[fe80::1%25eth0]", "imap://x/INBOX", "imap://x?y", "imap://x#y", "imap://b\u00fc cher", "imap://\u2488.test", "unix://relative", "unix://",
 	} {
 		if got, err := ParseURL(in); err == nil {
 			t.Errorf("%q was taken as %+v", in, got)

@@ -46,6 +46,9 @@ func (c *Config) Validate() error {
 	if _, err := c.roots(); err != nil {
 		return &proto.KeyError{Key: "ca_file", Err: err}
 	}
+	if _, err := hostName(c.TLSName); err != nil {
+		return proto.BadKey("tls_name", "%q is not a host's name: %w", c.TLSName, err)
+	}
 	for i, text := range c.PinSHA256 {
 		if _, err := parsePin(text); err != nil {
 			return &proto.KeyError{Key: fmt.Sprintf("pin_sha256[%d]", i), Err: err}
