@@ -24,8 +24,8 @@ var (
 
 // mechanism returns how to send credentials to a server with these capabilities.
 // Of what is offered PLAIN comes first: it carries every byte and an authzid. LOGIN
-// the command comes last: Dovecot with auth_mechanisms = login refuses it, though
-// it does not say LOGINDISABLED. What the administrator fixed is sent whether it is
+// the command comes last: AUTHENTICATE has every byte in base64, and Dovecot with
+// auth_mechanisms = login has no LOGIN command. What the administrator fixed is sent whether it is
 // offered or not (Courier offers nothing in clear, and takes all), but for LOGIN
 // where the server forbids it.
 func mechanism(auth string, offered caps, authzid string) (string, error) {
