@@ -74,6 +74,12 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error)
 		w.base.Close()
 		return answer{}, fmt.Errorf("imapclient and guard disagree about %s", got.typ)
 	}
+	if got.typ == "OK" && w.confirm {
+		if err := g.confirm(); err != nil {
+			w.base.Close()
+			return answer{}, deadlineCause(ctx, tidy(err))
+		}
+	}
 	return answer{got, got.err(password), id != nil}, nil
 }
 

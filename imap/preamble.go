@@ -18,6 +18,8 @@ type warmConn struct {
 	caps caps
 	born time.Time
 	kept bool // it was kept warm, and may have died meanwhile
+	// confirm is for servers that may take back an OK, see afterthought.
+	confirm bool
 }
 
 // Errors of a server that must not be given a password.
@@ -60,7 +62,7 @@ func preamble(ctx context.Context, base net.Conn, u URL, strict bool, tc *tls.Co
 		return nil, context.Cause(ctx)
 	}
 	ok = true
-	return &warmConn{raw: p.raw, base: base, caps: p.caps, born: time.Now()}, nil
+	return &warmConn{raw: p.raw, base: base, caps: p.caps, born: time.Now(), confirm: p.confirm}, nil
 }
 
 // deadlineCause says why a deadline that ctx set was reached.
@@ -78,6 +80,7 @@ type preambler struct {
 	tls       *tls.Config
 	in        *lineReader
 	caps      caps
+	confirm   bool
 }
 
 // handshake puts TLS on the connection.
@@ -107,6 +110,7 @@ func (p *preambler) greet(ctx context.Context, u URL) error {
 	case s.typ != "OK":
 		return errors.New("the greeting is not IMAP's")
 	}
+	p.confirm = afterthought(s.text)
 	if s.code == "CAPABILITY" {
 		p.caps = parseCaps(s.args)
 	} else if err := p.capability(); err != nil {

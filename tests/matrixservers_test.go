@@ -98,7 +98,7 @@ func matrixCourier(t *testing.T) *mailServer {
 		urls:   map[string]string{"clear": c.url(), "starttls": c.strictURL(), "imaps": "imaps://" + c.tlsAddr()},
 		broken: c.url(), caFile: c.ca.caFile,
 		// "OK LOGIN Ok.", and then "* BYE IMAP access disabled for this account."
-		denied: yes,
+		denied: temp,
 		hang:   c.hang, resume: c.resume, stop: c.stop, start: c.start,
 		breakUsers: c.stopAuth, mendUsers: c.startAuth,
 	}
