@@ -24,7 +24,7 @@ type authority struct {
 
 // newAuthority makes an authority and a certificate for names (host names or
 // addresses) in dir.
-func newAuthority(t *testing.T, dir string, names ...string) *authority {
+func newAuthority(t testing.TB, dir string, names ...string) *authority {
 	t.Helper()
 	caKey, ca := newKey(t), &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
@@ -70,7 +70,7 @@ func newAuthority(t *testing.T, dir string, names ...string) *authority {
 	return a
 }
 
-func newKey(t *testing.T) *ecdsa.PrivateKey {
+func newKey(t testing.TB) *ecdsa.PrivateKey {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -79,7 +79,7 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func sign(t *testing.T, cert, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) []byte {
+func sign(t testing.TB, cert, issuer *x509.Certificate, key, issuerKey *ecdsa.PrivateKey) []byte {
 	t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, cert, issuer, &key.PublicKey, issuerKey)
 	if err != nil {
@@ -90,7 +90,7 @@ func sign(t *testing.T, cert, issuer *x509.Certificate, key, issuerKey *ecdsa.Pr
 
 // writePEM leaves the file readable for all: Exim reads its key after it has
 // dropped root, and the key is worth nothing.
-func writePEM(t *testing.T, path, kind string, der []byte) {
+func writePEM(t testing.TB, path, kind string, der []byte) {
 	t.Helper()
 	writeFile(t, path, string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})))
 }

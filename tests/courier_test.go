@@ -47,7 +47,7 @@ LOGGEROPTS=""
 `
 
 // startCourier starts Courier and waits until it greets.
-func startCourier(t *testing.T, o courierOptions) *courier {
+func startCourier(t testing.TB, o courierOptions) *courier {
 	t.Helper()
 	c := &courier{rooted: newRooted(t, "courier"), port: freePort(t), tlsPort: freePort(t)}
 	for _, dir := range []string{"etc/courier", "run/courier/authdaemon", "srv/Maildir/cur", "srv/Maildir/new", "srv/Maildir/tmp"} {
@@ -73,7 +73,7 @@ func startCourier(t *testing.T, o courierOptions) *courier {
 
 // writeUsers makes the two databases of authuserdb, as its makeuserdb does: one of
 // accounts and one of passwords.
-func (c *courier) writeUsers(t *testing.T, o courierOptions) {
+func (c *courier) writeUsers(t testing.TB, o courierOptions) {
 	t.Helper()
 	var users, shadow strings.Builder
 	for name, password := range o.users {
@@ -91,7 +91,7 @@ func (c *courier) writeUsers(t *testing.T, o courierOptions) {
 }
 
 // start runs Courier as configured; stop ends it. A test may do both again and again.
-func (c *courier) start(t *testing.T) {
+func (c *courier) start(t testing.TB) {
 	t.Helper()
 	c.startAuth(t)
 	imap := []string{"/usr/lib/courier/courier/imaplogin", "/usr/bin/imapd", "Maildir"}
@@ -104,7 +104,7 @@ func (c *courier) start(t *testing.T) {
 
 // startTCPD runs a listener. The limits are not Debian's (40 and 20), because here all
 // of the tests' connections come from one address.
-func (c *courier) startTCPD(t *testing.T, addr string, port int, env, program []string) {
+func (c *courier) startTCPD(t testing.TB, addr string, port int, env, program []string) {
 	t.Helper()
 	cmd := c.command("/usr/sbin/couriertcpd", append([]string{"-address=" + addr, "-maxprocs=200", "-maxperip=200",
 		"-nodnslookup", "-noidentlookup", fmt.Sprint(port)}, program...)...)
@@ -113,7 +113,7 @@ func (c *courier) startTCPD(t *testing.T, addr string, port int, env, program []
 }
 
 // startAuth runs authdaemond, which the listeners ask; stopAuth ends it alone.
-func (c *courier) startAuth(t *testing.T) {
+func (c *courier) startAuth(t testing.TB) {
 	t.Helper()
 	others := c.processes(t)
 	c.authDone = c.spawn(t, c.command("/usr/lib/courier/courier-authlib/authdaemond"))
@@ -127,7 +127,7 @@ func (c *courier) startAuth(t *testing.T) {
 	c.auth = slices.DeleteFunc(c.processes(t), func(pid int) bool { return slices.Contains(others, pid) })
 }
 
-func (c *courier) stopAuth(t *testing.T) {
+func (c *courier) stopAuth(t testing.TB) {
 	t.Helper()
 	for _, pid := range c.auth {
 		syscall.Kill(pid, syscall.SIGTERM)
@@ -141,7 +141,7 @@ func (c *courier) tlsAddr() string   { return loopback(c.tlsPort) }
 func (c *courier) strictURL() string { return fmt.Sprint("imap://127.0.0.2:", c.port) }
 
 // logins returns how many logins of a user Courier has answered, by its log.
-func (c *courier) logins(t *testing.T, user string) (accepted, rejected int) {
+func (c *courier) logins(t testing.TB, user string) (accepted, rejected int) {
 	t.Helper()
 	text := c.logText(t)
 	return countLines(text, " LOGIN, user="+user+","), countLines(text, " LOGIN FAILED, user="+user+",")

@@ -64,7 +64,7 @@ EVENTS {
 `
 
 // startCyrus starts Cyrus and waits until it greets.
-func startCyrus(t *testing.T, o cyrusOptions) *cyrus {
+func startCyrus(t testing.TB, o cyrusOptions) *cyrus {
 	t.Helper()
 	c := &cyrus{rooted: newRooted(t, "cyrus"), port: freePort(t), tlsPort: freePort(t), orphanPort: freePort(t)}
 	if o.loginPause == "" {
@@ -92,14 +92,14 @@ func startCyrus(t *testing.T, o cyrusOptions) *cyrus {
 }
 
 // start runs Cyrus as configured; stop ends it. A test may do both again and again.
-func (c *cyrus) start(t *testing.T) {
+func (c *cyrus) start(t testing.TB) {
 	t.Helper()
 	c.spawn(t, c.command("/usr/lib/cyrus/bin/master", "-C", "/etc/imapd.conf", "-M", "/etc/cyrus.conf", "-p", "/srv/master.pid"))
 	c.greets(t, loopback(c.port), strings.TrimPrefix(c.strictURL(), "imap://"), loopback(c.orphanPort))
 }
 
 // setUsers adds users, or gives them other passwords. Cyrus sees it at once.
-func (c *cyrus) setUsers(t *testing.T, users map[string]string) {
+func (c *cyrus) setUsers(t testing.TB, users map[string]string) {
 	t.Helper()
 	for name, password := range users {
 		c.run(t, password, "/usr/sbin/saslpasswd2", "-p", "-c", "-u", "localhost", "-f", "/srv/sasldb2", name)
@@ -113,7 +113,7 @@ func (c *cyrus) tlsAddr() string   { return loopback(c.tlsPort) }
 func (c *cyrus) strictURL() string { return fmt.Sprint("imap://127.0.0.2:", c.port) }
 
 // logins returns how many logins of a user Cyrus has answered, by its log.
-func (c *cyrus) logins(t *testing.T, user string) (accepted, rejected int) {
+func (c *cyrus) logins(t testing.TB, user string) (accepted, rejected int) {
 	t.Helper()
 	text := c.logText(t)
 	return countLines(text, " login: ", "] "+user+" ", "User logged in"), countLines(text, " badlogin: ", " ("+user+") ")

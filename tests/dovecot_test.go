@@ -98,7 +98,7 @@ service anvil {
 `
 
 // startDovecot starts Dovecot and waits until it greets.
-func startDovecot(t *testing.T, o dovecotOptions) *dovecot {
+func startDovecot(t testing.TB, o dovecotOptions) *dovecot {
 	t.Helper()
 	d := &dovecot{program: needPeer(t, "dovecot", "dovecot-imapd")}
 	if _, err := os.Stat("/usr/lib/dovecot/imap-login"); errors.Is(err, os.ErrNotExist) {
@@ -136,7 +136,7 @@ func startDovecot(t *testing.T, o dovecotOptions) *dovecot {
 }
 
 // start runs Dovecot as configured; stop ends it. A test may do both again and again.
-func (d *dovecot) start(t *testing.T) {
+func (d *dovecot) start(t testing.TB) {
 	t.Helper()
 	// A file and no pipe: Dovecot's children hold it for a while after the master
 	// has ended, and Wait would wait for them.
@@ -161,7 +161,7 @@ func (d *dovecot) start(t *testing.T) {
 	})
 }
 
-func (d *dovecot) stop(t *testing.T) {
+func (d *dovecot) stop(t testing.TB) {
 	t.Helper()
 	if d.stopped {
 		return
@@ -183,14 +183,14 @@ func (d *dovecot) stop(t *testing.T) {
 
 // hang stops all of Dovecot's processes where they are: connections are still
 // accepted, by the kernel, and nobody answers. resume lets them go on.
-func (d *dovecot) hang(t *testing.T) {
+func (d *dovecot) hang(t testing.TB) {
 	t.Helper()
 	if err := syscall.Kill(-d.cmd.Process.Pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (d *dovecot) resume(t *testing.T) {
+func (d *dovecot) resume(t testing.TB) {
 	t.Helper()
 	if err := syscall.Kill(-d.cmd.Process.Pid, syscall.SIGCONT); err != nil && !errors.Is(err, syscall.ESRCH) {
 		t.Error(err)
@@ -210,7 +210,7 @@ func (d *dovecot) setUsers(t *testing.T, users map[string]string) {
 // writeUsers writes the file of users, and one more user, by whom the version of
 // the file can be told. Base64 carries every byte that the file's own syntax could
 // stumble over.
-func (d *dovecot) writeUsers(t *testing.T, users map[string]string) (marker string) {
+func (d *dovecot) writeUsers(t testing.TB, users map[string]string) (marker string) {
 	t.Helper()
 	d.version++
 	marker = fmt.Sprintf("version%d", d.version)
@@ -239,7 +239,7 @@ func (d *dovecot) strictURL() string { return fmt.Sprint("imap://127.0.0.2:", d.
 func (d *dovecot) socket() string  { return filepath.Join(d.dir, "imap.sock") }
 func (d *dovecot) tlsAddr() string { return loopback(d.tlsPort) }
 
-func (d *dovecot) logText(t *testing.T) string {
+func (d *dovecot) logText(t testing.TB) string {
 	t.Helper()
 	text, err := os.ReadFile(d.log)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -55,7 +55,7 @@ func TestHarnessDovecot(t *testing.T) {
 }
 
 // imapLogin logs in by hand and returns the tagged answer.
-func imapLogin(t *testing.T, d *dovecot, user, password string) string {
+func imapLogin(t testing.TB, d *dovecot, user, password string) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", loopback(d.port))
 	if err != nil {

@@ -15,11 +15,11 @@ import (
 
 // rootedServer is what the tests do alike with Cyrus and Courier.
 type rootedServer interface {
-	hang(*testing.T)
-	resume(*testing.T)
-	stop(*testing.T)
-	start(*testing.T)
-	logins(t *testing.T, user string) (accepted, rejected int)
+	hang(testing.TB)
+	resume(testing.TB)
+	stop(testing.TB)
+	start(testing.TB)
+	logins(t testing.TB, user string) (accepted, rejected int)
 }
 
 func TestHarnessCyrus(t *testing.T) {

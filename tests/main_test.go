@@ -57,7 +57,7 @@ func startReaper() (end func(), err error) {
 }
 
 // startGroup starts a command as a process group of its own, known to the reaper.
-func startGroup(t *testing.T, cmd *exec.Cmd) {
+func startGroup(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -105,7 +105,7 @@ func snippet(name string) string {
 // needPeer returns the path of a program that the test talks to. Without the
 // program the test is skipped by the program's name, or fails if the environment
 // requires every peer.
-func needPeer(t *testing.T, program, debianPackage string) string {
+func needPeer(t testing.TB, program, debianPackage string) string {
 	t.Helper()
 	// Debian keeps daemons where an ordinary user's PATH does not look.
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
@@ -118,14 +118,14 @@ func needPeer(t *testing.T, program, debianPackage string) string {
 }
 
 // needRoot skips the test of a peer that starts as root only.
-func needRoot(t *testing.T, program string) {
+func needRoot(t testing.TB, program string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		missingPeer(t, program+" (needs root here)")
 	}
 }
 
-func missingPeer(t *testing.T, what string) {
+func missingPeer(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("IMAPAUTHD_PEERS") == "require" {
 		t.Fatalf("missing peer: %s", what)

@@ -19,7 +19,7 @@ type mailServer struct {
 	caFile string
 	denied string // what the daemon replies for the account "denied"
 
-	hang, resume, stop, start, breakUsers, mendUsers func(*testing.T)
+	hang, resume, stop, start, breakUsers, mendUsers func(testing.TB)
 }
 
 var mailServers = []struct {
@@ -60,8 +60,8 @@ func matrixDovecot(t *testing.T) *mailServer {
 		t.Fatal(err)
 	}
 	// Dovecot looks once a second whether the file's time is another.
-	readable := func(mode os.FileMode, want string) func(*testing.T) {
-		return func(t *testing.T) {
+	readable := func(mode os.FileMode, want string) func(testing.TB) {
+		return func(t testing.TB) {
 			stamp := time.Unix(int64(mode), 0)
 			if err := errors.Join(os.Chmod(file, mode), os.Chtimes(file, stamp, stamp)); err != nil {
 				t.Fatal(err)
@@ -87,7 +87,7 @@ func matrixCyrus(t *testing.T) *mailServer {
 		urls:   map[string]string{"clear": c.url(), "starttls": c.strictURL(), "imaps": "imaps://" + c.tlsAddr()},
 		broken: c.orphanURL(), caFile: c.ca.caFile, denied: no,
 		hang: c.hang, resume: c.resume, stop: c.stop, start: c.start,
-		breakUsers: func(*testing.T) {}, mendUsers: func(*testing.T) {}, // that URL never works
+		breakUsers: func(testing.TB) {}, mendUsers: func(testing.TB) {}, // that URL never works
 	}
 }
 

@@ -28,7 +28,7 @@ type rooted struct {
 
 // newRooted makes the root of the peer with that name. The folder /srv in it is the
 // server's own.
-func newRooted(t *testing.T, name string) *rooted {
+func newRooted(t testing.TB, name string) *rooted {
 	t.Helper()
 	unpacked := needUnpacked(t, name)
 	r := &rooted{root: shortDir(t)}
@@ -66,7 +66,7 @@ func newRooted(t *testing.T, name string) *rooted {
 }
 
 // needUnpacked returns the folder that the peer is unpacked in.
-func needUnpacked(t *testing.T, name string) string {
+func needUnpacked(t testing.TB, name string) string {
 	t.Helper()
 	needRoot(t, name)
 	dir := filepath.Join(moduleRoot(), "tests", ".peers", name)
@@ -79,7 +79,7 @@ func needUnpacked(t *testing.T, name string) string {
 func (r *rooted) path(name string) string { return filepath.Join(r.root, name) }
 
 // own gives files to the user whom the server runs as.
-func (r *rooted) own(t *testing.T, names ...string) {
+func (r *rooted) own(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if err := os.Chown(r.path(name), 65534, 65534); err != nil {
@@ -89,7 +89,7 @@ func (r *rooted) own(t *testing.T, names ...string) {
 }
 
 // syslog takes what the programs say to /dev/log.
-func (r *rooted) syslog(t *testing.T) {
+func (r *rooted) syslog(t testing.TB) {
 	t.Helper()
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: r.path("dev/log"), Net: "unixgram"})
 	if err != nil {
@@ -117,7 +117,7 @@ func (r *rooted) command(program string, args ...string) *exec.Cmd {
 }
 
 // run runs a program to its end.
-func (r *rooted) run(t *testing.T, stdin, program string, args ...string) {
+func (r *rooted) run(t testing.TB, stdin, program string, args ...string) {
 	t.Helper()
 	cmd := r.command(program, args...)
 	cmd.Stdin = strings.NewReader(stdin)
@@ -127,7 +127,7 @@ func (r *rooted) run(t *testing.T, stdin, program string, args ...string) {
 }
 
 // spawn starts a program that goes on until stop, and tells when it has ended.
-func (r *rooted) spawn(t *testing.T, cmd *exec.Cmd) (done chan struct{}) {
+func (r *rooted) spawn(t testing.TB, cmd *exec.Cmd) (done chan struct{}) {
 	t.Helper()
 	// A file and no pipe: children hold it after their parent has ended, and Wait
 	// would wait for them.
@@ -145,7 +145,7 @@ func (r *rooted) spawn(t *testing.T, cmd *exec.Cmd) (done chan struct{}) {
 }
 
 // greets waits until the server speaks at all of its addresses.
-func (r *rooted) greets(t *testing.T, addrs ...string) {
+func (r *rooted) greets(t testing.TB, addrs ...string) {
 	t.Helper()
 	for _, addr := range addrs {
 		eventually(t, "a greeting from "+addr, func() bool {
@@ -163,7 +163,7 @@ func (r *rooted) greets(t *testing.T, addrs ...string) {
 
 // processes returns the processes whose root is the server's, by their ids: the
 // masters and all that they have started.
-func (r *rooted) processes(t *testing.T) (pids []int) {
+func (r *rooted) processes(t testing.TB) (pids []int) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/root")
 	if err != nil || len(links) == 0 {
@@ -180,7 +180,7 @@ func (r *rooted) processes(t *testing.T) (pids []int) {
 }
 
 // signal sends a signal to every process, and reports to how many.
-func (r *rooted) signal(t *testing.T, sig syscall.Signal) int {
+func (r *rooted) signal(t testing.TB, sig syscall.Signal) int {
 	t.Helper()
 	pids := r.processes(t)
 	for _, pid := range pids {
@@ -193,7 +193,7 @@ func (r *rooted) signal(t *testing.T, sig syscall.Signal) int {
 
 // hang stops all processes where they are: connections are still accepted, by the
 // kernel, and nobody answers.
-func (r *rooted) hang(t *testing.T) {
+func (r *rooted) hang(t testing.TB) {
 	t.Helper()
 	eventually(t, "all processes to hang", func() bool {
 		r.signal(t, syscall.SIGSTOP)
@@ -207,14 +207,14 @@ func (r *rooted) hang(t *testing.T) {
 	})
 }
 
-func (r *rooted) resume(t *testing.T) {
+func (r *rooted) resume(t testing.TB) {
 	t.Helper()
 	r.signal(t, syscall.SIGCONT)
 }
 
 // stop ends all processes, as a supervisor does: SIGTERM for each, and SIGKILL for
 // those that do not heed it.
-func (r *rooted) stop(t *testing.T) {
+func (r *rooted) stop(t testing.TB) {
 	t.Helper()
 	r.resume(t)
 	sig, patient := syscall.SIGTERM, time.Now().Add(2*time.Second)
@@ -231,7 +231,7 @@ func (r *rooted) stop(t *testing.T) {
 }
 
 // logText returns all that the server's programs have said.
-func (r *rooted) logText(t *testing.T) string {
+func (r *rooted) logText(t testing.TB) string {
 	t.Helper()
 	text := r.log.String()
 	files, err := filepath.Glob(r.path("tmp/stderr*"))
@@ -252,7 +252,7 @@ func (r *rooted) logText(t *testing.T) string {
 
 // version returns the version of a Debian package of the root's, without what
 // Debian adds to it.
-func (r *rooted) version(t *testing.T, debianPackage string) string {
+func (r *rooted) version(t testing.TB, debianPackage string) string {
 	t.Helper()
 	text, err := os.ReadFile(r.path("versions"))
 	if err != nil {

@@ -19,7 +19,7 @@ const patience = 30 * time.Second
 // shortDir returns a temporary folder whose path leaves room for a UNIX socket's
 // name (t.TempDir carries the test's name, and 107 bytes is all there is). Others
 // may look into it: the peers drop root.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/tmp", "ia")
 	if err != nil {
@@ -34,7 +34,7 @@ func shortDir(t *testing.T) string {
 
 // freePort returns a TCP port of the loopback that was free a moment ago, for the
 // peers that cannot say which port the kernel gave them.
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -47,7 +47,7 @@ func freePort(t *testing.T) int {
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // eventually polls a state of another process until it holds.
-func eventually(t *testing.T, what string, holds func() bool) {
+func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
@@ -63,7 +63,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // writeFile writes a file that only its owner may change: Exim refuses others.
-func writeFile(t *testing.T, path, text string) {
+func writeFile(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func countLines(text string, parts ...string) int {
 }
 
 // openToAll lets the peers connect, who are other users.
-func openToAll(t *testing.T, socket string) {
+func openToAll(t testing.TB, socket string) {
 	t.Helper()
 	if err := os.Chmod(socket, 0o666); err != nil {
 		t.Fatal(err)
