@@ -37,6 +37,7 @@ type dovecotOptions struct {
 	failureDelay    string            // "0s"; Dovecot's own default is 2s
 	penalty         bool              // the delay that grows with each failure from one address
 	tlsRequired     bool              // LOGINDISABLED before STARTTLS, at strictURL
+	userIPLimit     string            // sessions of one user from one address; "0": any number, Dovecot's default is 10
 }
 
 // dovecotConf is a whole configuration; %s are the options. Without a penalty
@@ -58,7 +59,7 @@ ssl = %s
 ssl_cert = <DIR/cert.pem
 ssl_key = <DIR/key.pem
 mail_location = maildir:DIR/mail/%%u
-mail_max_userip_connections = 0
+mail_max_userip_connections = %s
 passdb {
   driver = passwd-file
   args = scheme=PLAIN username_format=%%u DIR/users
@@ -128,7 +129,7 @@ func startDovecot(t testing.TB, o dovecotOptions) *dovecot {
 		penalty = ""
 	}
 	text := fmt.Sprintf(dovecotConf, def(o.mechanisms, "plain login"), o.trustedNetworks,
-		def(o.failureDelay, "0s"), plaintext, ssl, d.port, d.tlsPort, penalty)
+		def(o.failureDelay, "0s"), plaintext, ssl, def(o.userIPLimit, "0"), d.port, d.tlsPort, penalty)
 	writeFile(t, d.conf, strings.ReplaceAll(text, "DIR", d.dir))
 	d.start(t)
 	t.Cleanup(func() { d.stop(t) })
