@@ -92,8 +92,8 @@ func BenchmarkLogin(b *testing.B) {
 }
 
 // A login over a warm connection costs one round trip, over a fresh one more than
-// four; in clear there is one less. Judged by the fastest of several, because a busy
-// machine only adds.
+// four; in clear there is one less. Judged by the fastest of many, because a busy
+// machine only adds: ten, or more if those do not fit.
 func TestLoginTrips(t *testing.T) {
 	for _, p := range places {
 		t.Run(p.name, func(t *testing.T) {
@@ -108,18 +108,27 @@ func TestLoginTrips(t *testing.T) {
 				}()
 			}
 			for _, w := range ways {
-				own := slices.Min(newCaller(t, at, w.scheme, w.warm, w.anew, 0).repeat(10))
-				took := slices.Min(newCaller(t, at, w.scheme, w.warm, w.anew, trip).repeat(10))
-				trips, want := float64(took-own)/float64(trip), 1.0
+				want := 1.0
 				switch {
 				case w.warm == 0 && w.scheme == "imaps":
 					want = 4
 				case w.warm == 0:
 					want = 3
 				}
-				t.Logf("%s: %v, of which %v without the distance: %.2f round trips", w.name, took, own, trips)
-				if math.Abs(trips-want) > 0.4 {
-					t.Errorf("%s: %.2f round trips, want %v", w.name, trips, want)
+				near := newCaller(t, at, w.scheme, w.warm, w.anew, 0)
+				far := newCaller(t, at, w.scheme, w.warm, w.anew, trip)
+				own, took := time.Hour, time.Hour
+				trips := func() float64 { return float64(took-own) / float64(trip) }
+				for range 5 {
+					own = min(own, slices.Min(near.repeat(10)))
+					took = min(took, slices.Min(far.repeat(10)))
+					if math.Abs(trips()-want) < 0.2 {
+						break
+					}
+				}
+				t.Logf("%s: %v, of which %v without the distance: %.2f round trips", w.name, took, own, trips())
+				if math.Abs(trips()-want) > 0.4 {
+					t.Errorf("%s: %.2f round trips, want %v", w.name, trips(), want)
 				}
 			}
 		})
