@@ -2,9 +2,7 @@ package tests
 
 import (
 	"crypto/tls"
-	"math"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
@@ -86,50 +84,6 @@ func BenchmarkLogin(b *testing.B) {
 					b.ReportMetric(float64(m)/float64(trip), "rtt/op")
 					b.ReportMetric(float64(m-own)/float64(trip), "rtt-added/op")
 				})
-			}
-		})
-	}
-}
-
-// A login over a warm connection costs one round trip, over a fresh one more than
-// four; in clear there is one less. Judged by the fastest of many, because a busy
-// machine only adds: ten, or more if those do not fit.
-func TestLoginTrips(t *testing.T) {
-	for _, p := range places {
-		t.Run(p.name, func(t *testing.T) {
-			at := p.start(t)
-			if at.dovecot != nil {
-				defer func() {
-					text := at.dovecot.logText(t)
-					all, told := countLines(text, "Login: user=<alice>"), countLines(text, "Login: user=<alice>", "rip="+callerIP)
-					if all == 0 || told != all {
-						t.Errorf("Dovecot was told the mail client's address at %d of %d logins", told, all)
-					}
-				}()
-			}
-			for _, w := range ways {
-				want := 1.0
-				switch {
-				case w.warm == 0 && w.scheme == "imaps":
-					want = 4
-				case w.warm == 0:
-					want = 3
-				}
-				near := newCaller(t, at, w.scheme, w.warm, w.anew, 0)
-				far := newCaller(t, at, w.scheme, w.warm, w.anew, trip)
-				own, took := time.Hour, time.Hour
-				trips := func() float64 { return float64(took-own) / float64(trip) }
-				for range 5 {
-					own = min(own, slices.Min(near.repeat(10)))
-					took = min(took, slices.Min(far.repeat(10)))
-					if math.Abs(trips()-want) < 0.2 {
-						break
-					}
-				}
-				t.Logf("%s: %v, of which %v without the distance: %.2f round trips", w.name, took, own, trips())
-				if math.Abs(trips()-want) > 0.4 {
-					t.Errorf("%s: %.2f round trips, want %v", w.name, trips(), want)
-				}
 			}
 		})
 	}
