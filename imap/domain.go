@@ -15,7 +15,20 @@ func CanonicalDomain(s string) (string, error) {
 	if s == "" {
 		return "", errors.New("it is empty")
 	}
-	return idna.Lookup.ToASCII(s)
+	s, err := idna.Lookup.ToASCII(s)
+	if err != nil {
+		return "", err
+	}
+	// Lookup leaves lengths alone, an empty label's among them (RFC 1035 §2.3.4).
+	if len(s) > 253 {
+		return "", errors.New("it is longer than 253 bytes")
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 {
+			return "", errors.New("a part of it is empty or longer than 63 bytes")
+		}
+	}
+	return s, nil
 }
 
 // hostName returns a host's name as DNS and certificates have it. An address, and

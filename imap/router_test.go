@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"imapauthd/proto"
@@ -36,6 +37,9 @@ func TestRoute(t *testing.T) {
 		{"bob@a.example.com", "", "below", 0},
 		{"bob@mail.example.com@elsewhere", "", "default", 0},
 		{"bob@mail.example.com", "below", "below", 0},
+		{"bob@x..example.com", "", "default", 0}, // no domain, so not below one
+		{"bob@.example.com", "", "default", 0},
+		{"bob@" + strings.Repeat("x", 64) + ".example.com", "", "default", 0},
 		{"bob", "nowhere", "", proto.TempFail},
 	}
 	r, err := NewRouter(all, slog.New(slog.DiscardHandler))

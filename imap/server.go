@@ -134,12 +134,10 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 	var failed []error
 	for _, p := range order(pools) {
 		got, err := p.login(ctx, &cred)
-		if err == nil && s.askAgain(req, got) {
-			p.log.Debug("at the limit of the client's address, asked again without it", "code", got.shown.Code)
-			cred.id = nil
-			got, err = p.login(ctx, &cred)
-		}
 		if err == nil {
+			if s.askAgain(req, got) {
+				got = s.askWithout(ctx, p, cred, got)
+			}
 			r := s.judge.rule(got.status)
 			req.Trail.NoStore = r.noStore
 			if r.verdict == proto.Accept {
@@ -163,6 +161,19 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 // address that would be another question.
 func (s *server) askAgain(req *proto.Request, got answer) bool {
 	return got.told && req.Client.Addr().IsValid() && !s.cfg.PerAddress && limited(got.status)
+}
+
+// askWithout asks once more, over another connection and without the address. Where
+// that has no answer the limit stands.
+func (s *server) askWithout(ctx context.Context, p *pool, cred credentials, limit answer) answer {
+	p.log.Debug("at the limit of the client's address, asking again without it", "code", limit.shown.Code)
+	cred.id = nil
+	got, err := p.login(ctx, &cred)
+	if err != nil {
+		p.log.Debug("no answer without the address", proto.KeyErr, err)
+		return limit
+	}
+	return got
 }
 
 var errEmptyPart = &proto.Refusal{Verdict: proto.Reject, Reason: "the account has nothing to put for a placeholder of username"}
