@@ -58,11 +58,12 @@ type Config struct {
 }
 
 // defaultTempfailText finds what servers without response codes say instead of a
-// verdict: Cyrus with its backend down (imap/imapd.c, lib/saslclient.c), Courier
+// verdict: Cyrus with its backend down or its SASL misconfigured (libsasl2's
+// sasl_errstring, lib/common.c, behind LOGIN's own words or alone), Courier
 // with a command that it cannot parse (imap/imapd.c), Dovecot where LOGIN's mechanism is
 // off (src/auth/auth-request-handler.c, with ALERT); and those who want TLS
 // first, which is the administrator's to mend.
-const defaultTempfailText = `^(Login failed: )?(generic failure|remote authentication server unavailable|transient failure|Too many open connections)` +
+const defaultTempfailText = `^(Login failed: )?(generic failure|no mechanism available|no memory available|encryption needed to use mechanism|remote authentication server unavailable|transient failure|Too many open connections)` +
 	`|^Error in IMAP command|^Unsupported authentication mechanism|^STARTTLS required|^Login only available under a layer`
 
 // DefaultConfig is the server of a daemon that was told nothing.

@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
-// afterthought reports whether a server of this greeting may take back its OK.
-// Courier (5.0, imap/imapd.c) says OK to a right password, and only then looks
-// whether the account may use IMAP at all (disableimap): "* BYE IMAP access disabled
-// for this account." comes a moment later.
-func afterthought(greeting string) bool { return strings.Contains(greeting, "Courier-IMAP") }
+// afterthought reports whether a server of this answer may take back its OK. Courier
+// (5.0, imap/imapd.c) says "OK LOGIN Ok." to a right password, by whatever mechanism,
+// and only then looks whether the account may use IMAP at all (disableimap): "* BYE IMAP
+// access disabled for this account." comes a moment later.
+func afterthought(text string) bool { return text == "LOGIN Ok." }
 
 var errTakenBack = errors.New("the server took back its OK")
 

@@ -74,7 +74,7 @@ func (w *warmConn) login(ctx context.Context, cred *credentials) (answer, error)
 		w.base.Close()
 		return answer{}, fmt.Errorf("imapclient and guard disagree about %s", got.typ)
 	}
-	if got.typ == "OK" && w.confirm {
+	if got.typ == "OK" && afterthought(got.text) {
 		if err := g.confirm(); err != nil {
 			w.base.Close()
 			return answer{}, deadlineCause(ctx, tidy(err))

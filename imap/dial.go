@@ -2,16 +2,16 @@ package imap
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
 	"imapauthd/proto"
 )
 
-var errPanic = errors.New("the dial panicked, which the log shows")
+// slowFailure is from when on a dial that fails tells of a server that hangs, not of
+// one that refused or closed this one connection.
+const slowFailure = time.Second
 
 // topUp starts the dials that are wanted: one for each waiter, and ahead of
 // demand. The caller holds mu.
@@ -58,18 +58,23 @@ func (p *pool) dial() {
 	defer p.mu.Unlock()
 	p.dialing--
 	if err == nil {
-		p.health.succeeded()
+		if down := p.health.succeeded(now); down > 0 {
+			p.log.Info("the server can be reached again", "after", down.Round(time.Millisecond))
+		}
 		p.demand.dialled(now.Sub(start))
 		p.place(conn)
 		p.topUp()
 		return
 	}
-	p.health.failed(now, now.Sub(start))
+	took := now.Sub(start)
+	if p.health.failed(now, took) && p.ctx.Err() == nil {
+		p.log.Warn("the server cannot be reached", proto.KeyErr, err)
+	}
 	p.open--
-	// The URL is passed over now. Those who wait for it are sent on too, if they have
-	// elsewhere to go, rather than each wait for a dial of its own.
+	// Others who wait have dials of their own, or get them now. Where that takes its
+	// time, and they have elsewhere to go, they are sent on.
 	n := min(1, len(p.waiting))
-	if p.others.Load() {
+	if p.others.Load() && took >= slowFailure {
 		n = len(p.waiting)
 	}
 	for _, w := range p.waiting[:n] {
@@ -77,23 +82,6 @@ func (p *pool) dial() {
 	}
 	p.waiting = p.waiting[n:]
 	p.topUp()
-}
-
-// connect dials and does the preamble. A panic there, over what a server sent, is
-// an error like others.
-func (p *pool) connect(ctx context.Context) (conn *warmConn, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.log.Error("panic in a dial", "stack", string(debug.Stack()), proto.KeyErr, v)
-			conn, err = nil, errPanic
-		}
-	}()
-	network, address := p.url.network()
-	base, err := p.dialer(ctx, network, address)
-	if err != nil {
-		return nil, deadlineCause(ctx, err)
-	}
-	return preamble(ctx, base, p.url, p.strict, p.tls.config())
 }
 
 // place gives a connection to the longest waiting, or keeps it warm if there is

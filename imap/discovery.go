@@ -74,8 +74,12 @@ func (d *discovery) acquire(ctx context.Context) (pools []*pool, release func(),
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.answer == nil {
+	switch {
+	case d.answer != nil:
+	case d.err != nil:
 		return nil, nil, d.err
+	default:
+		return nil, nil, fmt.Errorf("imap: DNS has not answered about %s", d.domain)
 	}
 	var found []*foundPool
 	for _, t := range append(srvOrder(d.answer.imaps, rand.IntN), srvOrder(d.answer.imap, rand.IntN)...) {
@@ -85,7 +89,7 @@ func (d *discovery) acquire(ctx context.Context) (pools []*pool, release func(),
 		}
 	}
 	if len(found) == 0 {
-		return nil, nil, fmt.Errorf("imap: DNS names no IMAP server for %s", d.domain)
+		return nil, nil, fmt.Errorf("imap: DNS names no IMAP server for %s (SRV of _imaps._tcp and _imap._tcp)", d.domain)
 	}
 	return pools, func() { d.release(found) }, nil
 }
@@ -157,6 +161,14 @@ func (d *discovery) ask() {
 		}
 		return
 	}
+	if d.answer != nil { // a service that was not answered for stays as it was
+		switch answer.missing {
+		case "imaps":
+			answer.imaps = d.answer.imaps
+		case "imap":
+			answer.imap = d.answer.imap
+		}
+	}
 	d.err, d.until = nil, now.Add(answer.ttl)
 	if d.answer == nil || !slices.Equal(answer.imaps, d.answer.imaps) || !slices.Equal(answer.imap, d.answer.imap) {
 		d.adopt(&answer)
@@ -171,13 +183,8 @@ func (d *discovery) adopt(answer *srvAnswer) {
 	for _, t := range targets {
 		p := d.pools[t.url]
 		if p == nil {
-			fresh, err := newPool(t.url, d.cfg.foundIdentity(d.domain, t.url.Host), d.cfg, d.log)
-			if err != nil {
-				d.log.Error("a server found by SRV cannot be used", "url", t.url.String(), proto.KeyErr, err)
-				continue
-			}
-			fresh.strict = true
-			p = &foundPool{pool: fresh}
+			p = &foundPool{pool: newPool(t.url, d.cfg.foundIdentity(d.domain, t.url.Host), d.cfg, d.log)}
+			p.strict = true
 		}
 		p.others.Store(len(targets) > 1)
 		pools[t.url], urls = p, append(urls, t.url.String())
@@ -191,7 +198,7 @@ func (d *discovery) adopt(answer *srvAnswer) {
 	if len(urls) == 0 {
 		d.log.Warn("DNS names no servers")
 	} else {
-		d.log.Info("servers by SRV", "urls", strings.Join(urls, " "), "ttl", answer.ttl)
+		d.log.Info("servers by SRV", "urls", cut(strings.Join(urls, " ")), "ttl", answer.ttl)
 	}
 	d.answer, d.pools = answer, pools
 }

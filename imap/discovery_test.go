@@ -141,6 +141,28 @@ func TestDiscoveryAtStart(t *testing.T) {
 	})
 }
 
+// TestDiscoveryInPart: a service that gets no answer keeps the servers it had.
+func TestDiscoveryInPart(t *testing.T) {
+	dns := &fakeDNS{answer: srvAnswer{imaps: targets("imaps", "a"), imap: targets("imap", "b"), ttl: time.Minute}}
+	withDiscovery(t, dns, func(t *testing.T, d *discovery) {
+		for _, tt := range []struct {
+			answer srvAnswer
+			want   string
+		}{
+			{dns.answer, "imaps/a imap/b"},
+			{srvAnswer{imap: targets("imap", "c"), missing: "imaps", ttl: minTTL}, "imaps/a imap/c"},
+			{srvAnswer{imaps: targets("imaps", "d"), missing: "imap", ttl: minTTL}, "imaps/d imap/c"},
+			{srvAnswer{imaps: targets("imaps", "e"), ttl: minTTL}, "imaps/e"},
+		} {
+			dns.answer = tt.answer
+			time.Sleep(time.Minute)
+			if got, _ := found(t, d); got != tt.want {
+				t.Errorf("%+v: got %s want %s", tt.answer, got, tt.want)
+			}
+		}
+	})
+}
+
 // TestDroppedPool: a target that DNS no longer names is closed when nobody uses it,
 // and one that it still names is the same pool as before.
 func TestDroppedPool(t *testing.T) {

@@ -11,14 +11,19 @@ import (
 // CanonicalDomain returns a domain as it is compared: IDNA A-labels (RFC 5891)
 // in ASCII lower case, no dot at the end.
 func CanonicalDomain(s string) (string, error) {
-	s = strings.TrimSuffix(s, ".")
 	if s == "" {
 		return "", errors.New("it is empty")
+	}
+	// Of 253 A-label bytes none stands for more than one character, of 4 bytes at
+	// most. The conversion takes quadratic time, and mail clients choose s.
+	if len(s) > 4*253 {
+		return "", errors.New("it is longer than a domain can be")
 	}
 	s, err := idna.Lookup.ToASCII(s)
 	if err != nil {
 		return "", err
 	}
+	s = strings.TrimSuffix(s, ".") // only now: there are other dots than ASCII's
 	// Lookup leaves lengths alone, an empty label's among them (RFC 1035 §2.3.4).
 	if len(s) > 253 {
 		return "", errors.New("it is longer than 253 bytes")

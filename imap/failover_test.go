@@ -2,6 +2,7 @@ package imap
 
 import (
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +105,27 @@ func TestSentOn(t *testing.T) {
 		wg.Wait()
 		if second.logins != 100 {
 			t.Errorf("the second had %d logins want 100", second.logins)
+		}
+	}, first, second)
+}
+
+// TestByeAtTimes: a server that turns away a connection now and then, beside one that
+// is down, fails those who met that and no others.
+func TestByeAtTimes(t *testing.T) {
+	first, second := &farm{loginTime: 100 * time.Millisecond, byeEvery: 12}, &farm{down: true}
+	withFarm(t, func(c *Config) { c.Connections = 4 }, func(t *testing.T, r *Router, p *pool) {
+		var wg sync.WaitGroup
+		var failed atomic.Int64
+		for range 60 {
+			wg.Go(func() {
+				if v, _ := login(t, r); v != proto.Accept {
+					failed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if failed.Load() > 10 {
+			t.Errorf("%d of 60 logins failed", failed.Load())
 		}
 	}, first, second)
 }

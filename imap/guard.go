@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"regexp"
@@ -20,7 +21,7 @@ import (
 //   - the caller's deadline, not the library's, which ends with no timeout at all
 //     (emersion/go-imap#742);
 //   - whole lines, bounded in length and number;
-//   - nothing while no command is out, and no OK before the credentials are;
+//   - nothing while no command is out, and no answer before the credentials are;
 //   - the ID command in the same write as the login, its answer swallowed
 //     (emersion/go-imap#677: the library's ID takes fixed fields only);
 //   - an empty SASL response as an empty line, not "=", and an empty challenge
@@ -59,7 +60,7 @@ const maxWrite = 64 << 10
 // Violations: each closes the connection and is no verdict.
 var (
 	errGarbage  = errors.New("the server sent something that is not IMAP's")
-	errEarlyOK  = errors.New("the server said OK before it had the credentials")
+	errEarly    = errors.New("the server answered before it had the credentials")
 	errAsksMore = errors.New("the server asks for more than the mechanism has")
 	errLiteral  = errors.New("the server sent a literal before a login")
 	errMisuse   = errors.New("imapclient sent something that is no login")
@@ -128,8 +129,9 @@ func (g *guard) filter(line []byte) error {
 		return nil // whatever it says, it is not the login's answer
 	case s.tag != g.tag || g.tag == "" || s.typ == "BYE" || s.typ == "PREAUTH":
 		return errGarbage
-	case s.typ == "OK" && !g.sent:
-		return errEarlyOK
+	case !g.sent:
+		// Of a mechanism, of a literal, of a name; of no password.
+		return fmt.Errorf("%w: %w", errEarly, s.err(g.password))
 	}
 	g.answer, g.done = s, true
 	// The list spares a CAPABILITY command that the library would send by itself.

@@ -17,16 +17,20 @@ const (
 // mail client chooses them. The owner locks.
 type health struct {
 	failures int           // in a row
+	since    time.Time     // the first of them
 	took     time.Duration // the last of them
 	retry    time.Time     // the pause's end
 	probing  bool          // it is over, and a dial is under way to see
 }
 
-// failed notes a dial that failed. Those that were under way with the first count
-// as one.
-func (h *health) failed(now time.Time, took time.Duration) {
+// failed notes a dial that failed, and reports whether it is the first after a
+// success. Those that were under way with the first count as one.
+func (h *health) failed(now time.Time, took time.Duration) (first bool) {
 	if h.sick() && !h.probing && now.Before(h.retry) {
-		return
+		return false
+	}
+	if first = !h.sick(); first {
+		h.since = now
 	}
 	pause := min(lastPause, firstPause<<min(h.failures, 10))
 	h.failures++
@@ -34,10 +38,18 @@ func (h *health) failed(now time.Time, took time.Duration) {
 	h.probing = false
 	// Between three and five quarters, so that many relays do not knock at once.
 	h.retry = now.Add(pause*3/4 + rand.N(pause/2))
+	return first
 }
 
-// succeeded notes a dial that did not fail.
-func (h *health) succeeded() { *h = health{} }
+// succeeded notes a dial that did not fail, and returns how long others had failed
+// before it; 0: none had.
+func (h *health) succeeded(now time.Time) (down time.Duration) {
+	if h.sick() {
+		down = max(1, now.Sub(h.since))
+	}
+	*h = health{}
+	return down
+}
 
 // sick reports whether the URL is to be asked last.
 func (h *health) sick() bool { return h.failures > 0 }

@@ -15,6 +15,9 @@ const (
 	authSASLLogin = "authenticate-login" // AUTHENTICATE LOGIN, draft-murchison-sasl-login-00
 )
 
+// capability is how a server offers each; the LOGIN command needs none.
+var capability = map[string]string{authPlain: "AUTH=PLAIN", authSASLLogin: "AUTH=LOGIN"}
+
 // Errors of a server that offers no way in for this request.
 var (
 	errNoMechanism = errors.New("the server offers neither AUTHENTICATE PLAIN nor LOGIN on this connection (LOGINDISABLED)")
@@ -26,8 +29,8 @@ var (
 // Of what is offered PLAIN comes first: it carries every byte and an authzid. LOGIN
 // the command comes last: AUTHENTICATE has every byte in base64, and Dovecot with
 // auth_mechanisms = login has no LOGIN command. What the administrator fixed is sent whether it is
-// offered or not (Courier offers nothing in clear, and takes all), but for LOGIN
-// where the server forbids it.
+// offered or not (Courier offers nothing in clear, and takes all), unless the server
+// says LOGINDISABLED.
 func mechanism(auth string, offered caps, authzid string) (string, error) {
 	if authzid != "" {
 		switch {
@@ -47,7 +50,9 @@ func mechanism(auth string, offered caps, authzid string) (string, error) {
 		}
 		auth = authLogin
 	}
-	if auth == authLogin && offered["LOGINDISABLED"] {
+	// Who has LOGINDISABLED takes no password but by what it offers, which changes
+	// under TLS.
+	if offered["LOGINDISABLED"] && !offered[capability[auth]] {
 		return "", errNoMechanism
 	}
 	return auth, nil

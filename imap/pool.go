@@ -50,6 +50,8 @@ type pool struct {
 	dialer func(ctx context.Context, network, address string) (net.Conn, error)
 	log    *slog.Logger
 
+	addresses *addresses
+
 	ctx    context.Context // of the dials; ends with close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // dials and logouts
@@ -76,22 +78,20 @@ type dialled struct {
 	err  error
 }
 
-func newPool(url URL, who identity, cfg *Config, log *slog.Logger) (*pool, error) {
+func newPool(url URL, who identity, cfg *Config, log *slog.Logger) *pool {
 	log = log.With("url", url.String())
-	tls, err := newTLSSource(cfg, who, log)
-	if err != nil {
-		return nil, err
-	}
 	p := &pool{
 		url:    url,
-		tls:    tls,
+		tls:    &tlsSource{cfg: cfg, who: who, log: log},
 		max:    cfg.Connections,
 		warm:   cfg.Warm,
 		dialer: (&net.Dialer{Control: setUserTimeout}).DialContext,
 		log:    log,
+
+		addresses: newAddresses(),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	return p, nil
+	return p
 }
 
 // get returns a connection: a warm one, or the next that is dialled. fresh
@@ -104,7 +104,8 @@ func (p *pool) get(ctx context.Context, fresh bool) (*warmConn, error) {
 		p.idle = slices.Delete(p.idle, 0, 1)
 		p.topUp()
 		p.mu.Unlock()
-		if conn.alive() {
+		// What has been vouched for by files that are no longer in force is not used.
+		if tls, err := p.tls.config(); err == nil && tls == conn.tls && conn.alive() {
 			return conn, nil
 		}
 		p.discard(conn)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,8 @@ type farm struct {
 	dialTime, loginTime time.Duration
 	down                bool // dials are refused
 	mute                bool // no greeting
+	bye                 bool // for a greeting
+	byeEvery            int  // so many connections; 0: none
 
 	mu                        sync.Mutex
 	conns                     map[net.Conn]bool // protects all below; the server's ends
@@ -31,6 +34,15 @@ type farm struct {
 
 // pipe seems to be a UNIX socket, where clear text is allowed.
 type pipe struct{ net.Conn }
+
+// Write fails as a socket does when the other end is gone.
+func (p pipe) Write(b []byte) (int, error) {
+	n, err := p.Conn.Write(b)
+	if errors.Is(err, io.ErrClosedPipe) {
+		err = &net.OpError{Op: "write", Net: "unix", Err: syscall.EPIPE}
+	}
+	return n, err
+}
 
 func (pipe) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "farm", Net: "unix"} }
 
@@ -75,6 +87,13 @@ func (f *farm) serve(c net.Conn) {
 	f.mu.Lock()
 	mute := f.mute
 	f.mu.Unlock()
+	f.mu.Lock()
+	bye := f.bye || f.byeEvery > 0 && f.dials%f.byeEvery == 0
+	f.mu.Unlock()
+	if bye {
+		io.WriteString(c, "* BYE full\r\n")
+		return
+	}
 	if !mute {
 		io.WriteString(c, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
 	}
@@ -256,6 +275,8 @@ func TestServerDown(t *testing.T) {
 		for range 10 {
 			logIn(t, r)
 		}
+		time.Sleep(time.Second) // what is dialled ahead has come
+		synctest.Wait()
 		f.down = true
 		f.kill()
 		before := f.tries

@@ -16,10 +16,9 @@ type warmConn struct {
 	raw  net.Conn // what the bytes go through: TCP, UNIX or TLS
 	base net.Conn // the socket itself, which is closed and looked at
 	caps caps
+	tls  *tls.Config // that was in force
 	born time.Time
 	kept bool // it was kept warm, and may have died meanwhile
-	// confirm is for servers that may take back an OK, see afterthought.
-	confirm bool
 }
 
 // Errors of a server that must not be given a password.
@@ -62,7 +61,7 @@ func preamble(ctx context.Context, base net.Conn, u URL, strict bool, tc *tls.Co
 		return nil, context.Cause(ctx)
 	}
 	ok = true
-	return &warmConn{raw: p.raw, base: base, caps: p.caps, born: time.Now(), confirm: p.confirm}, nil
+	return &warmConn{raw: p.raw, base: base, caps: p.caps, tls: tc, born: time.Now()}, nil
 }
 
 // deadlineCause says why a deadline that ctx set was reached.
@@ -80,7 +79,6 @@ type preambler struct {
 	tls       *tls.Config
 	in        *lineReader
 	caps      caps
-	confirm   bool
 }
 
 // handshake puts TLS on the connection.
@@ -110,7 +108,6 @@ func (p *preambler) greet(ctx context.Context, u URL) error {
 	case s.typ != "OK":
 		return errors.New("the greeting is not IMAP's")
 	}
-	p.confirm = afterthought(s.text)
 	if s.code == "CAPABILITY" {
 		p.caps = parseCaps(s.args)
 	} else if err := p.capability(); err != nil {

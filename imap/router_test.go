@@ -77,7 +77,9 @@ func TestExpand(t *testing.T) {
 		{"{user}", "@", "@"},
 		{"{local}", "bob@d", "bob"},
 		{"{local}", "bob", "bob"},
-		{"{local}", "b@x@d", "b@x"},
+		{"{local}", "b@x@d", ""}, // could be b@x, of another domain
+		{"{domain}/{local}", "b@x@d", ""},
+		{"{user}", "b@x@d", "b@x@d"},
 		{"{domain}/{local}", "bob@d", "d/bob"},
 		{"{user}+{local}", "{local}@{domain}", "{local}@{domain}+{local}"},
 		{"{local}", "@d", ""},
@@ -85,8 +87,8 @@ func TestExpand(t *testing.T) {
 		{"{local}@{domain}", "bob@", ""},
 	}
 	for _, tt := range tests {
-		if got, ok := expand(tt.template, tt.authcid); got != tt.want || ok != (tt.want != "") {
-			t.Errorf("%s for %s: got %q, %v want %q", tt.template, tt.authcid, got, ok, tt.want)
+		if got, refused := expand(tt.template, tt.authcid); got != tt.want || (refused == nil) != (tt.want != "") {
+			t.Errorf("%s for %s: got %q, %v want %q", tt.template, tt.authcid, got, refused, tt.want)
 		}
 	}
 }

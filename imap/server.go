@@ -41,8 +41,8 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 		return s, nil
 	}
 	for _, u := range cfg.URL {
-		p, err := newPool(u, cfg.identity(u), &s.cfg, s.log)
-		if err != nil {
+		p := newPool(u, cfg.identity(u), &s.cfg, s.log)
+		if _, err := p.tls.config(); err != nil {
 			return nil, fmt.Errorf("imap: server %s: %w", cfg.Name, err)
 		}
 		p.others.Store(len(cfg.URL) > 1)
@@ -110,10 +110,10 @@ func (s *server) discovery(authcid string) *discovery {
 // the next one's turn: where credentials were sent, that server's word stands,
 // even if it is none.
 func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Verdict, error) {
-	user, ok := expand(s.cfg.Username, req.Authcid)
-	if !ok {
+	user, refusal := expand(s.cfg.Username, req.Authcid)
+	if refusal != nil {
 		req.Trail.Source = proto.SourceRouter
-		return proto.Reject, errEmptyPart
+		return refusal.Verdict, refusal
 	}
 	req.Trail.Source = proto.SourceIMAP
 	cred := credentials{authcid: user, password: req.Password, auth: s.cfg.Auth, saslIR: s.cfg.SASLIR}
@@ -131,7 +131,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 		return proto.TempFail, err
 	}
 	defer release()
-	var failed []error
+	var failed failures
 	for _, p := range order(pools) {
 		got, err := p.login(ctx, &cred)
 		if err == nil {
@@ -151,7 +151,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 			break
 		}
 	}
-	return proto.TempFail, errors.Join(failed...)
+	return proto.TempFail, failed
 }
 
 // askAgain reports whether an answer is a limit that was reached because the server
@@ -176,19 +176,27 @@ func (s *server) askWithout(ctx context.Context, p *pool, cred credentials, limi
 	return got
 }
 
-var errEmptyPart = &proto.Refusal{Verdict: proto.Reject, Reason: "the account has nothing to put for a placeholder of username"}
+var (
+	errEmptyPart = &proto.Refusal{Verdict: proto.Reject, Reason: "the account has nothing to put for a placeholder of username"}
+	errTwoAts    = &proto.Refusal{Verdict: proto.Reject, Reason: "the account's local part contains an @, which could make it another domain's"}
+)
 
-// expand returns the account as the server is told it. ok is false if a
-// placeholder is empty: "@example.com" has no local part, "bob" no domain.
-func expand(template, authcid string) (_ string, ok bool) {
+// expand returns the account as the server is told it. It is refused if a
+// placeholder is empty: "@example.com" has no local part, "bob" no domain. So is
+// "eve@other.example@example.com" where {local} stands: the server would be told an
+// account of a domain that this one was not picked for.
+func expand(template, authcid string) (string, *proto.Refusal) {
 	if template == "{user}" {
-		return authcid, true
+		return authcid, nil
 	}
 	local, domain := splitAuthcid(authcid)
-	if local == "" && strings.Contains(template, "{local}") || domain == "" && strings.Contains(template, "{domain}") {
-		return "", false
+	switch {
+	case local == "" && strings.Contains(template, "{local}"), domain == "" && strings.Contains(template, "{domain}"):
+		return "", errEmptyPart
+	case strings.Contains(local, "@") && strings.Contains(template, "{local}"):
+		return "", errTwoAts
 	}
-	return strings.NewReplacer("{user}", authcid, "{local}", local, "{domain}", domain).Replace(template), true
+	return strings.NewReplacer("{user}", authcid, "{local}", local, "{domain}", domain).Replace(template), nil
 }
 
 func (s *server) close() {

@@ -39,6 +39,8 @@ type srvAnswer struct {
 	// ttl is how long the answer holds: the least TTL of what was answered, within
 	// minTTL and maxTTL; minTTL if one of the two services got no answer.
 	ttl time.Duration
+	// missing is the service that got no answer: "imaps", "imap" or, mostly, none.
+	missing string
 }
 
 // srvResolver asks the system's resolver as Go reads it: /etc/resolv.conf, its
@@ -62,7 +64,11 @@ func (r *srvResolver) lookup(ctx context.Context, domain string) (srvAnswer, err
 	a := srvAnswer{imaps: imaps.targets, imap: imap.targets, ttl: minTTL}
 	if imaps.err != nil || imap.err != nil {
 		if len(a.imaps)+len(a.imap) == 0 {
-			return srvAnswer{}, fmt.Errorf("imap: SRV of %s: %w", domain, errors.Join(imaps.err, imap.err))
+			return srvAnswer{}, fmt.Errorf("imap: SRV of %s: %w", domain, failures(slices.DeleteFunc([]error{imaps.err, imap.err}, func(err error) bool { return err == nil })))
+		}
+		a.missing = "imap"
+		if imaps.err != nil {
+			a.missing = "imaps"
 		}
 		return a, nil
 	}

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -90,7 +91,7 @@ func (v *verifier) verify(certs []*x509.Certificate) error {
 	leaf := certs[0]
 	if len(v.pins) > 0 {
 		if p := pinOf(leaf); !v.pins[p] {
-			return fmt.Errorf("the server's key is not pinned: pin_sha256 would be %q", p)
+			return fmt.Errorf("the server's key is not pinned: its pin is %q, which is to be compared at the server before it is trusted", p)
 		}
 		if !v.chain {
 			return nil
@@ -109,8 +110,18 @@ func (v *verifier) verify(certs []*x509.Certificate) error {
 			return nil
 		}
 	}
-	return &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: err}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Cert != nil {
+		err = fmt.Errorf("%w (the certificate of %s)", err, invalid.Cert.Subject) // a server's, or an authority's
+	}
+	return &tls.CertificateVerificationError{UnverifiedCertificates: certs, Err: shortError{err}}
 }
+
+// shortError is an error whose text a server has chosen in part: a certificate may
+// hold 200 kB of names.
+type shortError struct{ error }
+
+func (e shortError) Error() string { return cut(e.error.Error()) }
+func (e shortError) Unwrap() error { return e.error }
 
 // pin is the SHA-256 of a public key's SubjectPublicKeyInfo: RFC 7469 §2.4, TLSA
 // "3 1 1".
@@ -146,13 +157,17 @@ func (c *Config) roots() (*x509.CertPool, error) {
 	if c.CAFile == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(c.CAFile)
+	text, err := os.ReadFile(c.CAFile)
 	if err != nil {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
+	if !pool.AppendCertsFromPEM(text) {
 		return nil, fmt.Errorf("%s holds no certificate in PEM form", c.CAFile)
+	}
+	// That call passes over what it cannot read: the end of a file half written.
+	if begun, ended := bytes.Count(text, []byte("-----BEGIN ")), bytes.Count(text, []byte("-----END ")); begun != ended {
+		return nil, fmt.Errorf("%s is cut short: it begins %d PEM blocks and ends %d", c.CAFile, begun, ended)
 	}
 	return pool, nil
 }
@@ -164,7 +179,7 @@ func (c *Config) clientCertificate() ([]tls.Certificate, error) {
 	}
 	pair, err := tls.LoadX509KeyPair(c.ClientCert, c.ClientKey)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s and %s: %w", c.ClientCert, c.ClientKey, err)
 	}
 	return []tls.Certificate{pair}, nil
 }

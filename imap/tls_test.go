@@ -230,7 +230,7 @@ func TestCertificates(t *testing.T) {
 		{"by tls_name", good, goodCA, "mail.example.com", nil, proto.Accept, ""},
 		{"wrong tls_name", good, goodCA, "other.example.com", nil, proto.TempFail, "other.example.com"},
 		{"wrong name", elsewhere, elsewhereCA, "", nil, proto.TempFail, "127.0.0.1"},
-		{"expired", expired, expiredCA, "", nil, proto.TempFail, "expired"},
+		{"expired", expired, expiredCA, "", nil, proto.TempFail, "(the certificate of CN=test)"},
 		{"self-signed, not trusted", good, "", "", nil, proto.TempFail, "unknown authority"},
 		{"signed by another", good, expiredCA, "", nil, proto.TempFail, "unknown authority"},
 		// A pin stands for all else.
@@ -278,6 +278,21 @@ func TestOldTLS(t *testing.T) {
 			t.Errorf("%s: got %v (%s) want %v", tls.VersionName(max), v, text, want)
 		}
 		r.Close()
+	}
+}
+
+// TestLongCertificate: a certificate's names do not fill the log.
+func TestLongCertificate(t *testing.T) {
+	var names []string
+	for i := range 99 {
+		names = append(names, fmt.Sprintf("%d.%s.example.com", i, strings.Repeat("x.", 100)))
+	}
+	cert, ca := certificate(t, time.Now().Add(time.Hour), names...)
+	addr, _ := imapsServer(t, &tls.Config{Certificates: []tls.Certificate{cert}})
+	r := newRouter(t, "imaps://"+addr, func(c *Config) { c.CAFile, c.TLSName = ca, "imap.example.com" })
+	defer r.Close()
+	if v, text := login(t, r); v != proto.TempFail || len(text) > 500 {
+		t.Errorf("got %v and %d bytes: %.600s", v, len(text), text)
 	}
 }
 

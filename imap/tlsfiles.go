@@ -19,39 +19,38 @@ type tlsSource struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	current *tls.Config    // protects all below
+	current *tls.Config    // protects all below; nil: there was none yet
 	seen    [3]fs.FileInfo // of the files as they were last read; nil: not there
-}
-
-// newTLSSource reads the files once.
-func newTLSSource(cfg *Config, who identity, log *slog.Logger) (*tlsSource, error) {
-	s := &tlsSource{cfg: cfg, who: who, log: log}
-	s.seen = s.look()
-	var err error
-	s.current, err = cfg.tlsConfig(who)
-	return s, err
+	err     error          // why they could not be used then
 }
 
 // config returns the configuration. Files that changed are read again, and sessions
-// that the old ones vouched for are forgotten. What cannot be read, a file half
-// written among them, leaves the old in force, and is looked at again when it
-// changes.
-func (s *tlsSource) config() *tls.Config {
+// that the old ones vouched for are forgotten. What cannot be used, a file half
+// written or not readable among them, leaves the old in force and is tried again
+// at the next dial.
+func (s *tlsSource) config() (*tls.Config, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.look()
-	if slices.EqualFunc(now[:], s.seen[:], unchanged) {
-		return s.current
+	if s.current != nil && s.err == nil && slices.EqualFunc(now[:], s.seen[:], unchanged) {
+		return s.current, nil
 	}
-	s.seen = now
 	fresh, err := s.cfg.tlsConfig(s.who)
-	if err != nil {
+	switch {
+	case s.current == nil:
+	case err != nil && (s.err == nil || err.Error() != s.err.Error()):
 		s.log.Warn("certificate files changed and cannot be used, the old ones stay in force", proto.KeyErr, err)
-		return s.current
+	case err == nil:
+		s.log.Info("certificate files read again")
 	}
-	s.log.Info("certificate files read again")
-	s.current = fresh
-	return s.current
+	s.seen, s.err = now, err
+	if err == nil {
+		s.current = fresh
+	}
+	if s.current == nil {
+		return nil, err
+	}
+	return s.current, nil
 }
 
 // look returns what the files are now.

@@ -1,9 +1,11 @@
 package imap
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,6 +63,77 @@ func TestCAFileChanges(t *testing.T) {
 	check("none", proto.Accept)
 	copyFile(t, otherCA, ca)
 	check("another after none", proto.TempFail)
+}
+
+// TestCAFileMended: a file that could not be used is tried again though its size and
+// time are the same, as after a chmod.
+func TestCAFileMended(t *testing.T) {
+	_, oldCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	cert, newCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	addr, _ := imapsServer(t, &tls.Config{Certificates: []tls.Certificate{cert}})
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	copyFile(t, oldCA, ca)
+	r := newRouter(t, "imaps://"+addr, func(c *Config) { c.CAFile = ca })
+	defer r.Close()
+	text, err := os.ReadFile(newCA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A bundle that ends within its second certificate, then with it.
+	stamp := time.Now().Add(-time.Hour)
+	write := func(second string) {
+		t.Helper()
+		both := append(bytes.Clone(text), second...)
+		if err := errors.Join(os.WriteFile(ca, both, 0o600), os.Chtimes(ca, stamp, stamp)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(strings.Repeat("#", len(text)-1) + "\n")
+	if v, text := login(t, r); v != proto.Accept {
+		t.Errorf("whole: got %v (%s)", v, text)
+	}
+	copyFile(t, oldCA, ca)
+	if v, _ := login(t, r); v != proto.TempFail {
+		t.Errorf("the old one: got %v", v)
+	}
+	write(string(text[:len(text)/2]) + strings.Repeat("#", len(text)-len(text)/2))
+	if v, text := login(t, r); v != proto.TempFail || !strings.Contains(text, "unknown authority") {
+		t.Errorf("cut short: got %v (%s)", v, text)
+	}
+	write(string(text))
+	if v, text := login(t, r); v != proto.Accept {
+		t.Errorf("mended: got %v (%s)", v, text)
+	}
+}
+
+// TestWarmAfterCA: what is kept warm is not used when the file that vouched for it has
+// gone.
+func TestWarmAfterCA(t *testing.T) {
+	cert, goodCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	_, otherCA := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	addr, _ := imapsServer(t, &tls.Config{Certificates: []tls.Certificate{cert}})
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	copyFile(t, goodCA, ca)
+	r := newRouter(t, "imaps://"+addr, func(c *Config) { c.CAFile = ca })
+	defer r.Close()
+	warm := func() bool {
+		p := r.fallback.pools[0]
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return len(p.idle) > 0 && p.dialing == 0
+	}
+	for deadline := time.Now().Add(10 * time.Second); !warm() && time.Now().Before(deadline); {
+		if v, text := login(t, r); v != proto.Accept {
+			t.Fatalf("got %v (%s)", v, text)
+		}
+	}
+	if !warm() {
+		t.Fatal("nothing is kept warm")
+	}
+	copyFile(t, otherCA, ca)
+	if v, text := login(t, r); v != proto.TempFail || !strings.Contains(text, "unknown authority") {
+		t.Errorf("got %v (%s)", v, text)
+	}
 }
 
 // TestClientCertificate is shown to a server that wants one, and a renewed one
