@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,7 @@ func (c *checkCmd) Run(std *streams) error {
 	if err := disableCoreDumps(); err != nil {
 		fmt.Fprintln(std.err, "imapauthd: core dumps stay on:", err)
 	}
-	cfg, err := c.serverConfig(login.server)
+	cfg, err := c.config(login.server)
 	if err != nil {
 		return sayError(std, exitUsage, err)
 	}
@@ -51,14 +52,17 @@ func (c *checkCmd) Run(std *streams) error {
 			return sayError(std, exitUsage, err)
 		}
 	}
-	router, err := imap.NewRouter([]imap.Config{cfg}, c.tracer(std))
+	router, err := imap.NewRouter(cfg.Server, c.tracer(std))
 	if err != nil {
 		return sayError(std, exitUsage, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), checkTimeout, proto.ErrDeadline)
 	defer cancel()
 	req := proto.Request{Authcid: login.authcid, Password: *login.password}
-	if err := req.Validate(defaultConfig().MaxPassword); err != nil {
+	if c.File != "" && login.server != byDomain {
+		req.Server = login.server
+	}
+	if err := req.Validate(cfg.MaxPassword); err != nil {
 		return sayError(std, exitRejected, err)
 	}
 	verdict, err := router.Authenticate(ctx, &req)
@@ -80,22 +84,40 @@ func sayError(std *streams, code int, err error) error {
 	return &exitError{code: code}
 }
 
-// serverConfig is the default server at the address that was given: a URL, or a
-// host, which is asked by imaps://. One login needs no domains.
-func (c *checkCmd) serverConfig(server string) (imap.Config, error) {
+// byDomain stands for a server's name: the one that the account's domain picks.
+const byDomain = "-"
+
+// config is the file's configuration, or the default one with the server that was
+// given: a URL, or a host, which is asked by imaps://. One login needs no domains.
+func (c *checkCmd) config(server string) (*config, error) {
+	if c.File != "" {
+		if c.CAFile != "" {
+			return nil, errors.New("--ca-file and --config do not go together (ca_file is the file's)")
+		}
+		cfg, err := loadConfig(c.File, nil)
+		if err != nil {
+			return nil, err
+		}
+		named := func(s imap.Config) bool { return s.Name == server }
+		if server != byDomain && !slices.ContainsFunc(cfg.Server, named) {
+			return nil, fmt.Errorf("%s has no [[server]] of the name %q (write %s for the one of the account's domain)", c.File, server, byDomain)
+		}
+		return cfg, nil
+	}
 	if !strings.Contains(server, "://") {
 		server = "imaps://" + server
 	}
 	url, err := imap.ParseURL(server)
 	if err != nil {
-		return imap.Config{}, err
+		return nil, err
 	}
-	cfg := imap.DefaultConfig()
-	cfg.URL, cfg.CAFile = []imap.URL{url}, c.CAFile
-	cfg.AnyDomain = true
-	if err := cfg.Validate(); err != nil {
-		return imap.Config{}, reason(err)
+	s := imap.DefaultConfig()
+	s.URL, s.CAFile, s.AnyDomain = []imap.URL{url}, c.CAFile, true
+	if err := s.Validate(); err != nil {
+		return nil, reason(err)
 	}
+	cfg := defaultConfig()
+	cfg.Server = []imap.Config{s}
 	return cfg, nil
 }
 

@@ -16,6 +16,7 @@ import (
 // an Accept.
 type checkFlags struct {
 	CAFile string   `name:"ca-file" placeholder:"FILE" help:"Trust the certificates in this PEM file instead of the system's."`
+	File   string   `name:"config" placeholder:"FILE" help:"Ask as this file says: SERVER is then the name of one of its servers, or - for the one that the account's domain picks."`
 	Trace  bool     `help:"Show each step with its time, secrets hidden."`
 	Args   []string `arg:"" optional:"" passthrough:"partial" name:"args" help:"SERVER USER [PASSWORD]: SERVER is a host (asked by imaps://) or a URL. Options go before it. Without PASSWORD it is read from standard input."`
 }
@@ -59,6 +60,10 @@ func (f *checkFlags) trailing(args []string) error {
 			f.CAFile = value
 		case name == "--ca-file" && len(args) > 0:
 			f.CAFile, args = args[0], args[1:]
+		case name == "--config" && assigned:
+			f.File = value
+		case name == "--config" && len(args) > 0:
+			f.File, args = args[0], args[1:]
 		default:
 			return usageError("too many arguments (options go before SERVER)")
 		}

@@ -123,7 +123,7 @@ func TestMistakes(t *testing.T) {
 		{"no mode", "[[listen]]\nprotocol = \"readsocket\"\nmode = \"abc\"\n",
 			`f:3:8: listen.mode: "abc" is not a file mode (write 0660)`},
 		{"no URL", "[[server]]\nurl = [\n  \"imap://localhost\",\n  \"localhost\",\n]\n",
-			`f:4:3: server.url: "localhost" is not a server's URL (write imap://HOST, imaps://HOST or unix:///PATH)`},
+			`f:4:3: server.url: "localhost" is not a server's URL (write imap://HOST, imaps://HOST, unix:///PATH or srv)`},
 
 		// Values that cannot work.
 		{"no timeout", "timeout = \"0s\"\n", `f:1:11: timeout: must be more than 0s`},
@@ -151,6 +151,20 @@ func TestMistakes(t *testing.T) {
 			`f:1:1: server.domains: must list the domains whose servers "srv" is to find`},
 		{"srv for a wildcard", "[[server]]\nurl = [\"srv\"]\ndomains = [\"a\", \"*.a\"]\n",
 			`f:3:17: server.domains: "*.a" has no servers of its own for "srv" to find (list each domain)`},
+		{"domain with an @", "[[server]]\ndomains = [\"@example.com\"]\n",
+			`f:2:12: server.domains: "@example.com" is not a domain: it has an @ (write example.com)`},
+		{"domain with a dot before it", "[[server]]\ndomains = [\".example.com\"]\n",
+			`f:2:12: server.domains: ".example.com" is not a domain: it begins with a dot (write *.example.com for all below example.com)`},
+		{"star", "[[server]]\ndomains = [\"*\"]\n",
+			`f:2:12: server.domains: "*" is not a domain: only *. may stand before a domain (for every other account leave domains empty)`},
+		{"domains in one string", "[[server]]\ndomains = [\"a.example, b.example\"]\n",
+			`f:2:12: server.domains: "a.example, b.example" is not a domain: it has a space or a comma (write each domain in quotes of its own)`},
+		{"tls_name with a port", "[[server]]\ntls_name = \"mail.example.com:993\"\n",
+			`f:2:12: server.tls_name: "mail.example.com:993" is not a host's name: it is neither a host's name nor an address`},
+		{"IPv6 without brackets", "[[server]]\nurl = [\"imap://::1\"]\n",
+			`f:2:8: server.url: "imap://::1" has an IPv6 address without brackets, or two ports (write imap://[ADDRESS]:PORT)`},
+		{"address that is none", "[[server]]\nurl = [\"imap://127.0.0.300\"]\n",
+			`f:2:8: server.url: "imap://127.0.0.300" has no valid host: it is neither a host's name nor an address`},
 		{"srv_targets without srv", "[[server]]\nsrv_targets = [\"mail.example.com\"]\n",
 			`f:2:15: server.srv_targets: is for url = ["srv"]`},
 		{"srv_targets", "[[server]]\nurl = [\"srv\"]\ndomains = [\"a\"]\nsrv_targets = [\"\"]\n",
@@ -162,7 +176,7 @@ func TestMistakes(t *testing.T) {
 		{"key without certificate", "[[server]]\nclient_key = \"/x.pem\"\n",
 			`f:1:1: server.client_cert: is needed with client_key`},
 		{"no client certificate", "[[server]]\nclient_key = \"/x.pem\"\nclient_cert = \"/x.pem\"\n",
-			`f:3:15: server.client_cert: open /x.pem: no such file or directory`},
+			`f:3:15: server.client_cert: /x.pem and /x.pem: open /x.pem: no such file or directory`},
 		{"way to log in", "[[server]]\nauth = \"LOGIN\"\n",
 			`f:2:8: server.auth: "LOGIN" is no way to log in (one of: auto, plain, login, authenticate-login)`},
 		{"regular expression", "[[server]]\ntempfail_text = \"(down\"\n",
@@ -263,7 +277,7 @@ func TestRoundTrip(t *testing.T) {
 	odd.Server = append(odd.Server, imap.DefaultConfig())
 	odd.Server[1].Name, odd.Server[1].Domains = "found", []string{"example.com"}
 	odd.Server[1].URL, odd.Server[1].SRVTargets = []imap.URL{{Scheme: "srv"}}, []string{"mail.example.org"}
-	odd.Server[0].TLSName = "'[x]'\r\n"
+	odd.Server[0].TempfailText = "'[x]'\r\n"
 	odd.Log = logConfig{"debug", "json"}
 	for _, c := range []*config{defaultConfig(), odd} {
 		got, err := parseConfig("f", []byte(c.String()))

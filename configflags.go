@@ -51,6 +51,9 @@ func (f *serverFlags) override(c *config) error {
 		s := imap.DefaultConfig()
 		s.URL, s.AnyDomain = f.Server, f.AnyDomain
 		for _, u := range s.URL {
+			if u.Scheme == "srv" {
+				return usageError("--server: srv needs a list of domains, which only a file has")
+			}
 			// Asked here, because the table's own message names the table's keys.
 			if !s.AnyDomain && !u.Loopback() {
 				return usageError("--server: %s is not this machine, so every account there could send mail here (if that is meant, add --any-domain)", u)

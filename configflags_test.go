@@ -69,7 +69,8 @@ func TestFlagMistakes(t *testing.T) {
 		{[]string{"--server", "imap://localhost", "--server", "imaps://mail.example.com"},
 			`--server: imaps://mail.example.com is not this machine, so every account there could send mail here (if that is meant, add --any-domain)`},
 		// A comma does not make two of one.
-		{[]string{"--server", "unix:///a,imap://localhost", "--server", "imap://a,b"}, `--server: imap://a,b is not this machine, so every account there could send mail here (if that is meant, add --any-domain)`},
+		{[]string{"--server", "unix:///a,imap://localhost", "--server", "imap://a,b"}, `--server: "imap://a,b" has no valid host: it is neither a host's name nor an address`},
+		{[]string{"--server", "srv", "--any-domain"}, `--server: srv needs a list of domains, which only a file has`},
 		{[]string{"--any-domain"}, `--any-domain: goes with --server URL (in a file, any_domain = true goes into a [[server]])`},
 		{[]string{"--socket", "run/readsocket.sock"}, `--socket: "run/readsocket.sock" is neither an absolute path nor systemd:NAME`},
 		{[]string{"--socket", "systemd:"}, `--socket: systemd: needs the name of a passed socket`},

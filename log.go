@@ -45,14 +45,28 @@ func newLogger(c logConfig, w io.Writer) (*slog.Logger, *slog.LevelVar) {
 	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
 		level.Set(slog.LevelInfo) // Validate has refused it; do not lose the log.
 	}
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: cutAttr}
 	switch {
 	case c.Format == "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), level
 	case c.Format == "auto" && isTerminal(w):
-		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level})), level
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, ReplaceAttr: cutAttr})), level
 	}
 	return slog.New(slog.NewTextHandler(w, opts)), level
+}
+
+// maxErrText bounds an error in the log, in bytes: names out of DNS and of
+// certificates, and one text for each address and URL that was tried.
+const maxErrText = 1 << 10
+
+// cutAttr is a handler's ReplaceAttr: it cuts what others may have made long.
+func cutAttr(_ []string, a slog.Attr) slog.Attr {
+	if err, ok := a.Value.Any().(error); ok {
+		if text := err.Error(); len(text) > maxErrText {
+			return slog.String(a.Key, strings.ToValidUTF8(text[:maxErrText], "")+"…")
+		}
+	}
+	return a
 }
 
 // isTerminal reports whether a person reads what is written to w.

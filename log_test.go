@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -64,6 +65,23 @@ func TestLogTerminal(t *testing.T) {
 		level.Set(slog.LevelInfo)
 		if after := log.Enabled(t.Context(), slog.LevelInfo); before || !after {
 			t.Errorf("%s: info is enabled: got %v, %v, want false, true", format, before, after)
+		}
+	}
+}
+
+// TestLongError: an error is cut, in every format, and stays what it is if it is short.
+func TestLongError(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var b bytes.Buffer
+		log, _ := newLogger(logConfig{"info", format}, &b)
+		log.Info("x", "err", errors.New(strings.Repeat("y", 100_000)))
+		log.Info("x", "err", errors.New("short"), "n", 1)
+		first, second, _ := strings.Cut(b.String(), "\n")
+		if len(first) > maxErrText+200 || !strings.Contains(first, "…") {
+			t.Errorf("%s: got %d bytes", format, len(first))
+		}
+		if !strings.Contains(second, "short") {
+			t.Errorf("%s: got %s", format, second)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 const (
 	// logQueueLines is how many lines wait for a slow reader of the log: some
-	// seconds of a busy relay, about 1 MiB.
+	// seconds of a busy relay, about 1 MiB; 8 MiB of the longest lines there are.
 	logQueueLines = 4096
 	// logFlushTime bounds the wait for them when the daemon ends.
 	logFlushTime = time.Second

@@ -43,7 +43,7 @@ func (c *serveCmd) Run(std *streams) error {
 		return err
 	}
 	for _, s := range cfg.Server {
-		log.Info("asking", "server", s.Name, "url", s.URL)
+		log.Info("asking", "server", s.Name, "url", s.URL, "domains", s.Domains)
 	}
 	sd.SdNotify(false, sd.SdNotifyReady) // a no-op unless systemd waits for it
 	log.Info("ready")

@@ -2,6 +2,8 @@ package imap
 
 import (
 	"errors"
+	"net/netip"
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -36,11 +38,23 @@ func CanonicalDomain(s string) (string, error) {
 	return s, nil
 }
 
-// hostName returns a host's name as DNS and certificates have it. An address, and
-// whatever else is ASCII, stays as it is.
+// plainHost is what names of hosts consist of. The underscore is in no RFC, and in
+// some names.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$`)
+
+// hostName returns a host's name as DNS and certificates have it, or an address as it
+// is.
 func hostName(s string) (string, error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return s, nil
+	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
 		return CanonicalDomain(s)
+	}
+	last := strings.TrimSuffix(s, ".")
+	last = last[strings.LastIndexByte(last, '.')+1:]
+	if !plainHost.MatchString(s) || strings.Trim(last, "0123456789") == "" {
+		return "", errors.New("it is neither a host's name nor an address")
 	}
 	return s, nil
 }

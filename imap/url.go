@@ -34,7 +34,7 @@ func ParseURL(s string) (URL, error) {
 	}
 	scheme, rest, ok := strings.Cut(s, "://")
 	if !ok {
-		return URL{}, fmt.Errorf("%q is not a server's URL (write imap://HOST, imaps://HOST or unix:///PATH)", s)
+		return URL{}, fmt.Errorf("%q is not a server's URL (write imap://HOST, imaps://HOST, unix:///PATH or srv)", s)
 	}
 	switch scheme {
 	case "unix":
@@ -48,6 +48,9 @@ func ParseURL(s string) (URL, error) {
 	}
 	if strings.Contains(rest, "@") { // before anything that would quote it
 		return URL{}, errors.New("a server's URL takes no user and no password")
+	}
+	if strings.Count(rest, ":") > 1 && !strings.HasPrefix(rest, "[") {
+		return URL{}, fmt.Errorf("%q has an IPv6 address without brackets, or two ports (write %s://[ADDRESS]:PORT)", s, scheme)
 	}
 	u, err := url.Parse(s)
 	if err != nil {
@@ -63,11 +66,11 @@ func ParseURL(s string) (URL, error) {
 	if out.Host == "" {
 		return URL{}, fmt.Errorf("%q names no host", s)
 	}
-	if out.Host, err = hostName(out.Host); err != nil {
-		return URL{}, fmt.Errorf("%q has no valid host: %w", s, err)
-	}
 	if strings.Contains(out.Host, "%") {
 		return URL{}, fmt.Errorf("%q has an address with a zone (write a name, or an address that needs none)", s)
+	}
+	if out.Host, err = hostName(out.Host); err != nil {
+		return URL{}, fmt.Errorf("%q has no valid host: %w", s, err)
 	}
 	if p := u.Port(); p != "" {
 		n, err := strconv.ParseUint(p, 10, 16)

@@ -36,7 +36,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	for i, d := range c.Domains {
-		if _, err := CanonicalDomain(strings.TrimPrefix(d, "*.")); err != nil {
+		if err := validDomain(d); err != nil {
 			return proto.BadKey(fmt.Sprintf("domains[%d]", i), "%q is not a domain: %w", d, err)
 		}
 	}
@@ -46,8 +46,10 @@ func (c *Config) Validate() error {
 	if _, err := c.roots(); err != nil {
 		return &proto.KeyError{Key: "ca_file", Err: err}
 	}
-	if _, err := hostName(c.TLSName); err != nil {
-		return proto.BadKey("tls_name", "%q is not a host's name: %w", c.TLSName, err)
+	if c.TLSName != "" {
+		if _, err := hostName(c.TLSName); err != nil {
+			return proto.BadKey("tls_name", "%q is not a host's name: %w", c.TLSName, err)
+		}
 	}
 	for i, text := range c.PinSHA256 {
 		if _, err := parsePin(text); err != nil {
@@ -75,6 +77,24 @@ func (c *Config) Validate() error {
 		return proto.BadKey("tempfail_text", "is not a regular expression: %w", err)
 	}
 	return nil
+}
+
+// validDomain says of a domain what is wrong with it, in words for the mistakes that
+// are made.
+func validDomain(d string) error {
+	name := strings.TrimPrefix(d, "*.")
+	switch {
+	case strings.HasPrefix(name, "."):
+		return errors.New("it begins with a dot (write *.example.com for all below example.com)")
+	case strings.Contains(name, "@"):
+		return errors.New("it has an @ (write example.com)")
+	case strings.Contains(name, "*"):
+		return errors.New("only *. may stand before a domain (for every other account leave domains empty)")
+	case strings.ContainsAny(name, ", ;"):
+		return errors.New("it has a space or a comma (write each domain in quotes of its own)")
+	}
+	_, err := CanonicalDomain(name)
+	return err
 }
 
 // discovers reports whether the servers are found by SRV.
