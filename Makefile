@@ -19,10 +19,11 @@ install: build
 	install -m 0644 exim-snippets/* $(DESTDIR)$(PREFIX)/share/imapauthd/exim
 
 # Exim, Dovecot and the others are installed first where that can be done; tests of
-# a peer that is not there are skipped, or fail with IMAPAUTHD_PEERS=require.
+# a peer that is not there are skipped, or fail with IMAPAUTHD_PEERS=require. They
+# take some 8 minutes on two cores, and the limit is for slower ones.
 test:
 	tests/peers.sh
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 demo:
 	go run . demo

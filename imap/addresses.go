@@ -25,8 +25,8 @@ const (
 	maxAddresses = 16
 )
 
-// addresses are those of one URL's host. They are looked up anew for a dial, but
-// once a second at most; an outage of DNS leaves the last ones in force.
+// addresses are those of one URL's host. They are looked up anew for a dial, but once
+// a second at most (lookupPause, keptPause); an outage of DNS leaves the last ones in force.
 type addresses struct {
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
 
@@ -83,7 +83,11 @@ func (a *addresses) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 	if err == nil {
 		a.last = ips
 	}
-	return a.serve(a.last, err)
+	ips, err = a.serve(a.last, err)
+	if err == nil && a.err != nil { // the wait was in vain, and need not be had at each dial
+		a.until = time.Now().Add(keptPause)
+	}
+	return ips, err
 }
 
 // serve returns the last addresses, unless the error says that there are none.

@@ -122,7 +122,7 @@ func TestLookup(t *testing.T) {
 		}
 		step := func(what string, want proto.Verdict, waited time.Duration) {
 			t.Helper()
-			time.Sleep(lookupPause)
+			time.Sleep(keptPause)
 			before, start := asked, time.Now()
 			for range 10 {
 				if v, text := login(t, r); v != want {

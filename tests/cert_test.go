@@ -26,6 +26,13 @@ type authority struct {
 // addresses) in dir.
 func newAuthority(t testing.TB, dir string, names ...string) *authority {
 	t.Helper()
+	return newAuthorityFor(t, dir, 24*time.Hour, names...)
+}
+
+// newAuthorityFor is newAuthority with the time that the server's certificate has
+// left.
+func newAuthorityFor(t testing.TB, dir string, left time.Duration, names ...string) *authority {
+	t.Helper()
 	caKey, ca := newKey(t), &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "imapauthd test authority"},
@@ -39,7 +46,7 @@ func newAuthority(t testing.TB, dir string, names ...string) *authority {
 		SerialNumber: big.NewInt(2),
 		Subject:      pkix.Name{CommonName: names[0]},
 		NotBefore:    ca.NotBefore,
-		NotAfter:     ca.NotAfter,
+		NotAfter:     time.Now().Add(left),
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

@@ -3,6 +3,7 @@ package tests
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -112,4 +113,36 @@ func TestCheckStartTLS(t *testing.T) {
 	eventually(t, "Dovecot to log a login under TLS", func() bool {
 		return countLines(imap.logText(t), "Login: user=<alice>", "TLS") == 1
 	})
+}
+
+// With the daemon's file, a login is tried as the daemon would: the server by its
+// name or by the account's domain, with its keys.
+func TestCheckConfig(t *testing.T) {
+	imap := startDovecot(t, dovecotOptions{users: accounts})
+	_, file := configFile(t, serverTOML("imaps://"+imap.tlsAddr(), `domains = ["example.test"]`, `username = "{local}"`, fmt.Sprintf("ca_file = %q", imap.ca.caFile))+
+		"[[server]]\nname = \"dead\"\nurl = [\"imap://"+loopback(freePort(t))+"\"]\n")
+	right := accounts["alice"]
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		code   int
+		stdout string // a part of it
+	}{
+		{"by domain", []string{"--config", file, "-", "alice@example.test", right}, checkAccepted, "OK\n"},
+		{"by domain, wrong", []string{"--config", file, "-", "alice@example.test", "a guess"}, checkRejected, "AUTHENTICATIONFAILED"},
+		{"by domain, the other", []string{"--config=" + file, "-", "alice@elsewhere.test", right}, checkUndecided, "connection refused"},
+		{"by name", []string{"--config", file, "default", "alice", right}, checkAccepted, "OK\n"},
+		{"by name, option last", []string{"dead", "alice", right, "--config", file}, checkUndecided, "connection refused"},
+		{"no such server", []string{"--config", file, "other", "alice", right}, checkUsage, `no [[server]] of the name "other"`},
+		{"a host", []string{"--config", file, "imap.example.com", "alice", right}, checkUsage, "no [[server]] of the name"},
+		{"no such file", []string{"--config", "/nonexistent", "-", "alice", right}, checkUsage, "/nonexistent"},
+		{"both", []string{"--config", file, "--ca-file", imap.ca.caFile, "-", "alice", right}, checkUsage, "do not go together"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			code, out, _ := check(t, "", tt.args...)
+			if code != tt.code || !strings.Contains(out, tt.stdout) {
+				t.Errorf("got status %d and %q, want %d and %q", code, out, tt.code, tt.stdout)
+			}
+		})
+	}
 }

@@ -1,5 +1,5 @@
 // Package tests holds the tests of the whole: the built daemon between real peers
-// (Exim before it, Dovecot behind it) and scripted ones, and the rules of the
+// (Exim before it; Dovecot, Cyrus and Courier behind it) and scripted ones, and the rules of the
 // house that no compiler checks.
 //
 // Everything runs on loopback and in temporary folders, with ports from the

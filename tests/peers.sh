@@ -10,7 +10,7 @@ cd "$(dirname "$0")"
 
 # A program that tells whether a package is there, and the package. The Perl
 # module is what swaks needs for TLS; systemd-analyze judges the README's unit.
-peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd dnsmasq:dnsmasq-base"
+peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd dnsmasq:dnsmasq-base openssl:openssl"
 perl_module="Net::SSLeay:libnet-ssleay-perl"
 
 # Debian allows one IMAP server on a machine. The others are unpacked, and nothing

@@ -136,6 +136,7 @@ func readmePeers(t *testing.T) (*dovecot, *sandbox) {
 		writeFile(t, filepath.Join(s.dir, to), string(text))
 	}
 	writeFile(t, filepath.Join(s.dir, "password.txt"), "secret\n")
+	writeFile(t, filepath.Join(s.dir, "etc/imapauthd.toml"), fmt.Sprintf("[[server]]\nurl = [\"imaps://%s\"]\nca_file = %q\n", d.tlsAddr(), filepath.Join(s.dir, "ca.pem")))
 	return d, s
 }
 

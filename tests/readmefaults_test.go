@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // The tables of Exim's words and of nc's: each cause is made, Exim logs the words, and
@@ -80,7 +82,7 @@ func TestReadmeEximSays(t *testing.T) {
 // The table of imapauthd's words: each cause is made, and the words are in what it
 // says.
 func TestReadmeWeSay(t *testing.T) {
-	imap := startDovecot(t, dovecotOptions{users: accounts, trustedNetworks: "127.0.0.1", failureDelay: "2s"})
+	imap := startDovecot(t, dovecotOptions{users: accounts, mechanisms: "plain", trustedNetworks: "127.0.0.1", failureDelay: "2s"})
 	imap.add(t, "service imap-login {\n  process_limit = 2\n}\nprotocol imap {\n  mail_max_userip_connections = 1\n}\n")
 	checked := func(args ...string) func(*testing.T) string {
 		return func(t *testing.T) string {
@@ -106,16 +108,30 @@ func TestReadmeWeSay(t *testing.T) {
 	for i := range flood {
 		flood[i] = from("192.0.2.7", fmt.Sprint("user", i), "a wrong password")
 	}
-	server := serverTOML(imap.url())
+	server, alice := serverTOML(imap.url()), extendedRequest("alice", accounts["alice"])
+	old := newAuthorityFor(t, shortDir(t), -time.Minute, "localhost", "127.0.0.1")
 	causes := map[string]func(*testing.T) string{
-		"connection refused":               checked(loopback(freePort(t))),
-		"no answer: after 5s":              checked("imap://" + loopback(hungPort(t))),
-		"failed to verify certificate":     checked(imap.tlsAddr()),
-		"offers no STARTTLS":               func(t *testing.T) string { return checked("imap://" + elsewhere(t))(t) },
-		"Connection queue full":            served(server, flood...),
-		"no verdict within the time limit": served("timeout = \"1s\"\n"+server, flood[0]),
-		"request does not parse":           served(server, "hello\n"),
-		"too many connections":             served(strings.Replace(server, "mode =", "max_connections = 1\nmode =", 1), flood...),
+		"connection refused":                 checked(loopback(freePort(t))),
+		"no answer: after 5s":                checked("imap://" + loopback(hungPort(t))),
+		"failed to verify certificate":       checked(imap.tlsAddr()),
+		"offers no STARTTLS":                 func(t *testing.T) string { return checked("imap://" + elsewhere(t))(t) },
+		"Connection queue full":              served(server, flood...),
+		"no verdict within the time limit":   served("timeout = \"1s\"\n"+server, flood[0]),
+		"request does not parse":             served(server, "hello\n"),
+		"doesn't contain any IP SANs":        checked(tlsServer(t, newAuthority(t, shortDir(t), "localhost"), tls.NoClientCert)),
+		"has expired":                        served(serverTOML("imaps://"+tlsServer(t, old, tls.NoClientCert), fmt.Sprintf("ca_file = %q", old.caFile)), alice),
+		"is not pinned":                      served(serverTOML("imaps://"+imap.tlsAddr(), fmt.Sprintf("pin_sha256 = [%q]", encode(strings.Repeat("x", 32)))), alice),
+		"remote error: tls":                  served(serverTOML("imaps://"+tlsServer(t, imap.ca, tls.RequireAnyClientCert), fmt.Sprintf("ca_file = %q", imap.ca.caFile)), alice),
+		"does not look like a TLS handshake": checked("imaps://" + loopback(imap.port)),
+		"before it had the credentials":      served(serverTOML(imap.url(), `auth = "authenticate-login"`), alice),
+		"no server is named":                 served(server, "server=elsewhere "+alice),
+		"DNS names no IMAP server": func(t *testing.T) string {
+			d := serveDNS(t, startDNS(t), serverTOML("srv", `domains = ["example.test"]`))
+			exchange(d.socket, extendedRequest("alice@example.test", "secret"), true)
+			d.stop()
+			return d.out.String()
+		},
+		"too many connections": served(strings.Replace(server, "mode =", "max_connections = 1\nmode =", 1), flood...),
 		"Maximum number of connections from user+IP": func(t *testing.T) string {
 			conn, err := net.Dial("tcp", loopback(imap.port))
 			if err != nil {
@@ -177,4 +193,20 @@ func elsewhere(t *testing.T) string {
 	}
 	missingPeer(t, "a network address that is not loopback")
 	return ""
+}
+
+// tlsServer greets under TLS, with an authority's certificate, as long as anyone asks.
+func tlsServer(t *testing.T, ca *authority, clients tls.ClientAuthType) (addr string) {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(ca.certFile, ca.keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: clients}
+	server := startIMAP(t, func(s *imapSession) {
+		conn := tls.Server(s.conn, cfg)
+		fmt.Fprint(conn, hostileGreeting)
+		io.Copy(io.Discard, conn)
+	})
+	return loopback(server.port)
 }
