@@ -13,7 +13,8 @@ import (
 // check was made for, an Exim condition that runs it and looks at the exit status,
 // a mail client chooses USER and PASSWORD. Were options taken from there, a client
 // that logs in as "--help" would be printed a help text, with the exit status of
-// an Accept.
+// an Accept. --config stands before SERVER only: it says what SERVER means, and a
+// condition that splits what the client sent must not let it.
 type checkFlags struct {
 	CAFile string   `name:"ca-file" placeholder:"FILE" help:"Trust the certificates in this PEM file instead of the system's."`
 	File   string   `name:"config" placeholder:"FILE" help:"Ask as this file says: SERVER is then the name of one of its servers, or - for the one that the account's domain picks."`
@@ -60,10 +61,6 @@ func (f *checkFlags) trailing(args []string) error {
 			f.CAFile = value
 		case name == "--ca-file" && len(args) > 0:
 			f.CAFile, args = args[0], args[1:]
-		case name == "--config" && assigned:
-			f.File = value
-		case name == "--config" && len(args) > 0:
-			f.File, args = args[0], args[1:]
 		default:
 			return usageError("too many arguments (options go before SERVER)")
 		}

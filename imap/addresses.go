@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -26,19 +27,29 @@ const (
 )
 
 // addresses are those of one URL's host. They are looked up anew for a dial, but once
-// a second at most (lookupPause, keptPause); an outage of DNS leaves the last ones in force.
+// a second at most (lookupPause, keptPause); an outage of DNS leaves the last ones in
+// force.
 type addresses struct {
 	resolve func(ctx context.Context, network, host string) ([]netip.Addr, error)
+	ctx     context.Context // of the lookups
+	wg      *sync.WaitGroup // them
 
 	mu      sync.Mutex
 	last    []netip.Addr             // protects all below; the last answer that named any
 	err     error                    // why the last lookup had none
 	until   time.Time                // when to look up again
+	look    chan struct{}            // closed when the lookup under way ends; nil: none is
+	began   time.Time                // when it began
 	shunned map[netip.Addr]time.Time // until when
 }
 
-func newAddresses() *addresses {
-	return &addresses{resolve: net.DefaultResolver.LookupNetIP, shunned: make(map[netip.Addr]time.Time)}
+func newAddresses(ctx context.Context, wg *sync.WaitGroup) *addresses {
+	return &addresses{
+		resolve: net.DefaultResolver.LookupNetIP,
+		ctx:     ctx,
+		wg:      wg,
+		shunned: make(map[netip.Addr]time.Time),
+	}
 }
 
 // list returns where to dial for a URL, the best first; each a network and an
@@ -55,48 +66,85 @@ func (a *addresses) list(ctx context.Context, u URL) (network string, all []stri
 	for _, ip := range a.order(ips, time.Now()) {
 		all = append(all, net.JoinHostPort(ip.String(), strconv.Itoa(int(u.Port))))
 	}
+	if len(all) == 0 {
+		return "", nil, fmt.Errorf("%s has no address", u.Host)
+	}
 	return network, all, nil
 }
 
 // lookup asks for a name's addresses. That there are none is an answer; where there
-// is no answer, or none soon, the last one serves.
+// is no answer, or none soon, the last one serves. One lookup is under way at a
+// time, and goes on when its dials have gone: a slow DNS is slow for the first only.
 func (a *addresses) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	a.mu.Lock()
-	last, err := a.last, a.err
-	fresh := time.Now().Before(a.until)
+	if time.Now().Before(a.until) {
+		defer a.mu.Unlock()
+		return a.serve()
+	}
+	if a.look == nil {
+		a.look, a.began = make(chan struct{}), time.Now()
+		a.wg.Go(func() { a.ask(host) })
+	}
+	look, patience := a.look, time.Duration(0)
+	switch {
+	case len(a.last) == 0:
+		patience = lookupTimeout + lookupPatience // ctx or the lookup ends first
+	case a.err == nil:
+		patience = lookupPatience - time.Since(a.began)
+	}
 	a.mu.Unlock()
-	if fresh {
-		return a.serve(last, err)
-	}
-	if len(last) > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, lookupPatience)
-		defer cancel()
-	}
-	ips, err := a.resolve(ctx, "ip", host)
-	for i := range ips {
-		ips[i] = ips[i].Unmap().WithZone("")
+	enough := time.NewTimer(patience)
+	defer enough.Stop()
+	select {
+	case <-look:
+	case <-enough.C:
+	case <-ctx.Done():
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.err, a.until = err, time.Now().Add(lookupPause)
-	if err == nil {
-		a.last = ips
+	if len(a.last) == 0 && a.err == nil {
+		return nil, fmt.Errorf("no answer from DNS about %s", host)
 	}
-	ips, err = a.serve(a.last, err)
-	if err == nil && a.err != nil { // the wait was in vain, and need not be had at each dial
-		a.until = time.Now().Add(keptPause)
-	}
-	return ips, err
+	return a.serve()
 }
 
-// serve returns the last addresses, unless the error says that there are none.
-func (a *addresses) serve(last []netip.Addr, err error) ([]netip.Addr, error) {
-	dns, ok := errors.AsType[*net.DNSError](err)
-	if err != nil && (len(last) == 0 || ok && dns.IsNotFound) {
-		return nil, err
+// ask looks the name up once.
+func (a *addresses) ask(host string) {
+	ctx, cancel := context.WithTimeout(a.ctx, lookupTimeout)
+	defer cancel()
+	ips, err := a.resolve(ctx, "ip", host)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.look)
+	a.look = nil
+	a.err, a.until = err, time.Now().Add(lookupPause)
+	if err == nil {
+		a.last = distinct(ips)
+	} else if _, err := a.serve(); err == nil {
+		a.until = time.Now().Add(keptPause)
 	}
-	return last, nil
+}
+
+// distinct returns the addresses as they are dialled, each once: two answers, or two
+// lines of /etc/hosts, may differ in form alone.
+func distinct(ips []netip.Addr) []netip.Addr {
+	var out []netip.Addr
+	for _, ip := range ips {
+		if ip = ip.Unmap().WithZone(""); !slices.Contains(out, ip) {
+			out = append(out, ip)
+		}
+	}
+	return out
+}
+
+// serve returns the last addresses, unless there is an error that says that there are
+// none. The caller holds mu.
+func (a *addresses) serve() ([]netip.Addr, error) {
+	dns, ok := errors.AsType[*net.DNSError](a.err)
+	if a.err != nil && (len(a.last) == 0 || ok && dns.IsNotFound) {
+		return nil, a.err
+	}
+	return a.last, nil
 }
 
 // order puts the shunned last, and lets the families take turns (RFC 8305 §4).

@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// lookupTimeout bounds one look into DNS, which is two queries at once.
-	lookupTimeout = 5 * time.Second
+	// lookupTimeout bounds one look into DNS: two queries at once, or a name's
+	// addresses. Resolvers give a dead server 5 s before they ask the next.
+	lookupTimeout = 15 * time.Second
 	// lookupPatience is how long a login waits for it if there is an older answer.
 	lookupPatience = time.Second
 	// lookupPause is how soon DNS is asked again that gave no answer, and keptPause
@@ -44,6 +45,7 @@ type discovery struct {
 	err    error         // why the last look failed
 	until  time.Time     // when answer or err has to be asked for again
 	look   chan struct{} // closed when the look under way ends; nil: none is
+	began  time.Time     // when it began
 }
 
 // foundPool is the pool of one target. One that DNS no longer names is closed when
@@ -119,15 +121,15 @@ func (d *discovery) refresh(ctx context.Context) error {
 		return nil
 	}
 	if d.look == nil {
-		d.look = make(chan struct{})
+		d.look, d.began = make(chan struct{}), time.Now()
 		d.wg.Go(d.ask)
 	}
 	look, patience := d.look, time.Duration(0)
 	switch {
 	case d.answer == nil:
 		patience = lookupTimeout + lookupPatience // the look ends first
-	case d.err == nil:
-		patience = lookupPatience
+	case d.err == nil && d.answer.missing == "":
+		patience = lookupPatience - time.Since(d.began)
 	}
 	d.mu.Unlock()
 	enough := time.NewTimer(patience)
@@ -161,7 +163,11 @@ func (d *discovery) ask() {
 		}
 		return
 	}
-	if d.answer != nil { // a service that was not answered for stays as it was
+	if answer.missing != "" { // and stays as it was
+		d.log.Debug("DNS gives half an answer about the servers", "missing", answer.missing)
+		answer.ttl = keptPause
+	}
+	if d.answer != nil {
 		switch answer.missing {
 		case "imaps":
 			answer.imaps = d.answer.imaps
@@ -172,6 +178,8 @@ func (d *discovery) ask() {
 	d.err, d.until = nil, now.Add(answer.ttl)
 	if d.answer == nil || !slices.Equal(answer.imaps, d.answer.imaps) || !slices.Equal(answer.imap, d.answer.imap) {
 		d.adopt(&answer)
+	} else {
+		d.answer = &answer
 	}
 }
 

@@ -34,12 +34,12 @@ var (
 func mechanism(auth string, offered caps, authzid string) (string, error) {
 	if authzid != "" {
 		switch {
-		case auth == authPlain, auth == authAuto && offered["AUTH=PLAIN"]:
-			return authPlain, nil
-		case auth == authAuto:
+		case auth == authAuto && !offered["AUTH=PLAIN"]:
 			return "", errNoAuthzid
+		case auth != authAuto && auth != authPlain:
+			return "", errAuthzid
 		}
-		return "", errAuthzid
+		auth = authPlain
 	}
 	if auth == authAuto {
 		switch {

@@ -87,10 +87,9 @@ func newPool(url URL, who identity, cfg *Config, log *slog.Logger) *pool {
 		warm:   cfg.Warm,
 		dialer: (&net.Dialer{Control: setUserTimeout}).DialContext,
 		log:    log,
-
-		addresses: newAddresses(),
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.addresses = newAddresses(p.ctx, &p.wg)
 	return p
 }
 
@@ -173,7 +172,7 @@ func (p *pool) login(ctx context.Context, cred *credentials) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		got, err := conn.login(ctx, cred)
+		got, err := p.over(ctx, conn, cred)
 		if err == nil {
 			p.release(conn)
 			p.log.Debug("answered", "status", got.shown.Type, "code", got.shown.Code, "warm", conn.kept, proto.KeyElapsed, time.Since(asked))
@@ -185,6 +184,12 @@ func (p *pool) login(ctx context.Context, cred *credentials) (answer, error) {
 		}
 		p.log.Debug("a warm connection was dead", proto.KeyErr, err)
 	}
+}
+
+// over logs in over one connection.
+func (p *pool) over(ctx context.Context, conn *warmConn, cred *credentials) (got answer, err error) {
+	defer p.recovered(&err)
+	return conn.login(ctx, cred)
 }
 
 // close ends the dials, closes the warm connections, and waits for all of them.

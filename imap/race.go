@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"imapauthd/proto"
 )
 
-var errPanic = errors.New("the dial panicked, which the log shows")
+var errPanic = errors.New("a panic, which the log shows")
 
 // event is news of one attempt: that it has connected, or how it ended.
 type event struct {
-	address   string
+	attempt   int // index in the list of addresses
 	connected bool
 	conn      *warmConn
 	err       error
@@ -25,7 +24,8 @@ type event struct {
 // next one is tried when those before it have failed, or take their time; the first
 // to be through wins (Happy Eyeballs, RFC 8305, but for whole preambles: an address
 // whose server hangs must not hide the others).
-func (p *pool) connect(ctx context.Context) (*warmConn, error) {
+func (p *pool) connect(ctx context.Context) (_ *warmConn, err error) {
+	defer p.recovered(&err)
 	network, all, err := p.addresses.list(ctx, p.url)
 	if err != nil {
 		return nil, deadlineCause(ctx, err)
@@ -33,46 +33,55 @@ func (p *pool) connect(ctx context.Context) (*warmConn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	events := make(chan event, 2*len(all)) // so that none that lost has to wait
-	var running []string
+	begun, running := 0, 0
 	begin := func() {
-		address := all[0]
-		all, running = all[1:], append(running, address)
-		p.wg.Go(func() { p.attempt(ctx, network, address, events) })
+		if begun == len(all) || ctx.Err() != nil {
+			return
+		}
+		i := begun
+		begun, running = begun+1, running+1
+		p.wg.Go(func() { p.attempt(ctx, i, network, all[i], events) })
 	}
 	begin()
 	pause := time.NewTimer(connectDelay)
 	defer pause.Stop()
 	var errs failures
-	for len(running) > 0 {
+	for running > 0 {
 		select {
 		case <-pause.C:
-			if len(all) > 0 {
-				begin()
-				pause.Reset(connectDelay)
-			}
+			begin()
+			pause.Reset(connectDelay)
 		case e := <-events:
 			switch {
 			case e.connected:
-				if e.address == running[len(running)-1] {
+				if e.attempt == begun-1 {
 					pause.Reset(greetDelay)
 				}
 			case e.err == nil:
 				// Those that began before it had more time, and are not through.
-				p.addresses.shun(running[:slices.Index(running, e.address)])
-				p.wg.Go(func() { closeLate(events, len(running)-1) })
+				p.addresses.shun(all[:e.attempt])
+				p.wg.Go(func() { closeLate(events, running-1) })
 				return e.conn, nil
 			default:
-				running = slices.DeleteFunc(running, func(a string) bool { return a == e.address })
+				running--
 				errs = append(errs, e.err)
-				if len(all) > 0 {
-					p.addresses.shun([]string{e.address})
-					begin()
-					pause.Reset(connectDelay)
-				}
+				begin()
+				pause.Reset(connectDelay)
 			}
 		}
 	}
+	if begun < len(all) { // time is up, and these were in the way of the others
+		p.addresses.shun(all[:begun])
+	}
 	return nil, errs
+}
+
+// recovered makes a panic, over what a server sent, an error like others.
+func (p *pool) recovered(err *error) {
+	if v := recover(); v != nil {
+		p.log.Error("panic with a server", "stack", string(debug.Stack()), proto.KeyErr, v)
+		*err = errPanic
+	}
 }
 
 // closeLate closes the connections of the attempts that lost, n of which are still to
@@ -90,23 +99,17 @@ func closeLate(events <-chan event, n int) {
 	}
 }
 
-// attempt dials one address and does the preamble. A panic there, over what a server
-// sent, is an error like others.
-func (p *pool) attempt(ctx context.Context, network, address string, events chan<- event) {
-	end := event{address: address, err: errPanic}
-	defer func() {
-		if v := recover(); v != nil {
-			p.log.Error("panic in a dial", "stack", string(debug.Stack()), proto.KeyErr, v)
-			end.conn, end.err = nil, errPanic
-		}
-		events <- end
-	}()
+// attempt dials one address and does the preamble.
+func (p *pool) attempt(ctx context.Context, i int, network, address string, events chan<- event) {
+	end := event{attempt: i}
+	defer func() { events <- end }()
+	defer p.recovered(&end.err)
 	base, err := p.dialer(ctx, network, address)
 	if err != nil {
 		end.err = deadlineCause(ctx, err)
 		return
 	}
-	events <- event{address: address, connected: true}
+	events <- event{attempt: i, connected: true}
 	tls, err := p.tls.config()
 	if err != nil {
 		base.Close()

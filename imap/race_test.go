@@ -6,7 +6,9 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"imapauthd/proto"
@@ -112,10 +114,11 @@ func TestAllAddressesFail(t *testing.T) {
 func TestLookup(t *testing.T) {
 	withAddresses(t, func(t *testing.T, r *Router, p *pool) {
 		good := p.addresses.resolve
-		asked, answer := 0, func(context.Context) error { return nil }
+		var asked atomic.Int64
+		var answer atomic.Value // func(context.Context) error
 		p.addresses.resolve = func(ctx context.Context, network, host string) ([]netip.Addr, error) {
-			asked++
-			if err := answer(ctx); err != nil {
+			asked.Add(1)
+			if err := answer.Load().(func(context.Context) error)(ctx); err != nil {
 				return nil, err
 			}
 			return good(ctx, network, host)
@@ -123,26 +126,32 @@ func TestLookup(t *testing.T) {
 		step := func(what string, want proto.Verdict, waited time.Duration) {
 			t.Helper()
 			time.Sleep(keptPause)
-			before, start := asked, time.Now()
+			before, start := asked.Load(), time.Now()
 			for range 10 {
 				if v, text := login(t, r); v != want {
 					t.Errorf("%s: got %v: %s", what, v, text)
 				}
 			}
-			if took := time.Since(start); took != waited || asked-before != 1 {
-				t.Errorf("%s: ten logins took %v and %d lookups want %v and 1", what, took, asked-before, waited)
+			if took := time.Since(start); took != waited || asked.Load()-before > 1 {
+				t.Errorf("%s: ten logins took %v and %d lookups want %v and at most 1", what, took, asked.Load()-before, waited)
 			}
 		}
 		failing := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
-		answer = failing(errors.New("SERVFAIL"))
+		answer.Store(failing(errors.New("SERVFAIL")))
 		step("down at start", proto.TempFail, 0)
-		answer = failing(nil)
+		answer.Store(failing(nil))
 		step("up", proto.Accept, 0)
-		answer = failing(errors.New("SERVFAIL"))
+		answer.Store(failing(errors.New("SERVFAIL")))
 		step("down", proto.Accept, 0)
-		answer = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		answer.Store(failing(nil))
+		step("up again, which the next dial sees", proto.Accept, 0)
+		answer.Store(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		step("hung", proto.Accept, lookupPatience)
-		answer = failing(&net.DNSError{IsNotFound: true})
+		answer.Store(failing(&net.DNSError{IsNotFound: true}))
+		time.Sleep(lookupTimeout)
+		time.Sleep(keptPause)
+		login(t, r) // may still be served by the last addresses
+		synctest.Wait()
 		step("no such name", proto.TempFail, 0)
 	}, &farm{})
 }
@@ -159,4 +168,88 @@ func TestAlternate(t *testing.T) {
 	if want := "2001:db8::1 192.0.2.1 2001:db8::2 2001:db8::3"; strings.Join(got, " ") != want {
 		t.Errorf("got %v want %s", got, want)
 	}
+}
+
+// TestSlowDNS: an answer that takes longer than a dial waits for is used by the next.
+func TestSlowDNS(t *testing.T) {
+	withAddresses(t, func(t *testing.T, r *Router, p *pool) {
+		good := p.addresses.resolve
+		var moved atomic.Bool // from where nothing is
+		p.addresses.resolve = func(ctx context.Context, network, name string) ([]netip.Addr, error) {
+			select {
+			case <-time.After(6 * time.Second):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			if moved.Load() {
+				return good(ctx, network, name)
+			}
+			return []netip.Addr{netip.MustParseAddr("192.0.2.9")}, nil
+		}
+		if v, text := login(t, r); v != proto.TempFail || !strings.Contains(text, "no answer: after 5s") {
+			t.Errorf("the first: got %v: %s", v, text)
+		}
+		time.Sleep(time.Minute)
+		login(t, r)
+		time.Sleep(time.Minute)
+		moved.Store(true)
+		login(t, r)
+		time.Sleep(10 * time.Second)
+		if took := logIn(t, r); took > time.Second {
+			t.Errorf("after the move: took %v", took)
+		}
+	}, &farm{})
+}
+
+// TestSameAddressTwice: DNS and /etc/hosts may name one twice, in whatever form; it is
+// tried once.
+func TestSameAddressTwice(t *testing.T) {
+	f := &farm{down: true}
+	withAddresses(t, func(t *testing.T, r *Router, p *pool) {
+		p.addresses.resolve = func(context.Context, string, string) (ips []netip.Addr, err error) {
+			for s := range strings.FieldsSeq("192.0.2.1 192.0.2.1 ::ffff:192.0.2.1 192.0.2.2") {
+				ips = append(ips, netip.MustParseAddr(s))
+			}
+			return ips, nil
+		}
+		logIn(t, r)
+		if f.tries != 1 {
+			t.Errorf("%d dials want 1", f.tries)
+		}
+	}, f, &farm{})
+}
+
+// TestManyHung: addresses that hang are out of the way at the next dial, and those
+// that were not tried are not taken for sick.
+func TestManyHung(t *testing.T) {
+	farms := []*farm{{mute: true}, {mute: true}, {mute: true}, {mute: true}, {mute: true}, {}, {mute: true}}
+	withAddresses(t, func(t *testing.T, r *Router, p *pool) {
+		for i := range 2 {
+			if v, _ := login(t, r); v != proto.TempFail && i == 0 {
+				t.Errorf("dial %d: got %v", i, v)
+			}
+		}
+		if took := logIn(t, r); took != 0 {
+			t.Errorf("then: took %v", took)
+		}
+	}, farms...)
+}
+
+// TestPanicInALogin ends that login only, and its place is free again.
+func TestPanicInALogin(t *testing.T) {
+	f := &farm{}
+	withFarm(t, func(c *Config) { c.Connections = 1 }, func(t *testing.T, r *Router, p *pool) {
+		conn, err := p.get(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.raw = nil // which login does not expect
+		p.mu.Lock()
+		p.place(conn)
+		p.mu.Unlock()
+		if v, text := login(t, r); v != proto.TempFail {
+			t.Errorf("got %v: %s", v, text)
+		}
+		logIn(t, r)
+	}, f)
 }

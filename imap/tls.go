@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode"
 )
 
 // identity is whose certificate a connection must show.
@@ -117,10 +118,18 @@ func (v *verifier) verify(certs []*x509.Certificate) error {
 }
 
 // shortError is an error whose text a server has chosen in part: a certificate may
-// hold 200 kB of names.
+// hold 200 kB of names, and controls for a terminal.
 type shortError struct{ error }
 
-func (e shortError) Error() string { return cut(e.error.Error()) }
+func (e shortError) Error() string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, cut(e.error.Error()))
+}
+
 func (e shortError) Unwrap() error { return e.error }
 
 // pin is the SHA-256 of a public key's SubjectPublicKeyInfo: RFC 7469 §2.4, TLSA
