@@ -22,8 +22,10 @@ const (
 	greetDelay = 2 * time.Second
 	// shunTime is how long an address comes last that failed where another did not.
 	shunTime = time.Minute
-	// maxAddresses bounds what is tried of a name in one dial.
+	// maxAddresses bounds what is tried of a name in one dial, and maxKnown what is
+	// kept of an answer, which may name thousands.
 	maxAddresses = 16
+	maxKnown     = 64
 )
 
 // addresses are those of one URL's host. They are looked up anew for a dial, but once
@@ -38,8 +40,7 @@ type addresses struct {
 	last    []netip.Addr             // protects all below; the last answer that named any
 	err     error                    // why the last lookup had none
 	until   time.Time                // when to look up again
-	look    chan struct{}            // closed when the lookup under way ends; nil: none is
-	began   time.Time                // when it began
+	look    *inquiry                 // nil: none is under way
 	shunned map[netip.Addr]time.Time // until when
 }
 
@@ -73,8 +74,7 @@ func (a *addresses) list(ctx context.Context, u URL) (network string, all []stri
 }
 
 // lookup asks for a name's addresses. That there are none is an answer; where there
-// is no answer, or none soon, the last one serves. One lookup is under way at a
-// time, and goes on when its dials have gone: a slow DNS is slow for the first only.
+// is no answer, or none soon, the last one serves.
 func (a *addresses) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
 	a.mu.Lock()
 	if time.Now().Before(a.until) {
@@ -82,24 +82,12 @@ func (a *addresses) lookup(ctx context.Context, host string) ([]netip.Addr, erro
 		return a.serve()
 	}
 	if a.look == nil {
-		a.look, a.began = make(chan struct{}), time.Now()
+		a.look = newInquiry()
 		a.wg.Go(func() { a.ask(host) })
 	}
-	look, patience := a.look, time.Duration(0)
-	switch {
-	case len(a.last) == 0:
-		patience = lookupTimeout + lookupPatience // ctx or the lookup ends first
-	case a.err == nil:
-		patience = lookupPatience - time.Since(a.began)
-	}
+	look, older, failing := a.look, len(a.last) > 0, a.err != nil
 	a.mu.Unlock()
-	enough := time.NewTimer(patience)
-	defer enough.Stop()
-	select {
-	case <-look:
-	case <-enough.C:
-	case <-ctx.Done():
-	}
+	look.wait(ctx, older, failing)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.last) == 0 && a.err == nil {
@@ -115,7 +103,7 @@ func (a *addresses) ask(host string) {
 	ips, err := a.resolve(ctx, "ip", host)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	close(a.look)
+	close(a.look.done)
 	a.look = nil
 	a.err, a.until = err, time.Now().Add(lookupPause)
 	if err == nil {
@@ -130,7 +118,7 @@ func (a *addresses) ask(host string) {
 func distinct(ips []netip.Addr) []netip.Addr {
 	var out []netip.Addr
 	for _, ip := range ips {
-		if ip = ip.Unmap().WithZone(""); !slices.Contains(out, ip) {
+		if ip = ip.Unmap().WithZone(""); !slices.Contains(out, ip) && len(out) < maxKnown {
 			out = append(out, ip)
 		}
 	}

@@ -13,18 +13,6 @@ import (
 	"imapauthd/proto"
 )
 
-const (
-	// lookupTimeout bounds one look into DNS: two queries at once, or a name's
-	// addresses. Resolvers give a dead server 5 s before they ask the next.
-	lookupTimeout = 15 * time.Second
-	// lookupPatience is how long a login waits for it if there is an older answer.
-	lookupPatience = time.Second
-	// lookupPause is how soon DNS is asked again that gave no answer, and keptPause
-	// how soon if there is an older one to go on with.
-	lookupPause = time.Second
-	keptPause   = 5 * time.Second
-)
-
 // discovery finds the servers of one domain by DNS SRV (RFC 6186) and keeps a pool
 // for each. It asks when a login comes and the last answer's time is up; an answer
 // that cannot be had leaves the last one in force, for an outage of DNS is none of the
@@ -42,10 +30,9 @@ type discovery struct {
 	mu     sync.Mutex
 	answer *srvAnswer // protects all below; the last one, nil: none yet
 	pools  map[URL]*foundPool
-	err    error         // why the last look failed
-	until  time.Time     // when answer or err has to be asked for again
-	look   chan struct{} // closed when the look under way ends; nil: none is
-	began  time.Time     // when it began
+	err    error     // why the last look failed
+	until  time.Time // when answer or err has to be asked for again
+	look   *inquiry  // nil: none is under way
 }
 
 // foundPool is the pool of one target. One that DNS no longer names is closed when
@@ -112,8 +99,7 @@ func (d *discovery) closeUnused(p *foundPool) {
 	}
 }
 
-// refresh sees to it that there is an answer, if one can be had. A look is shared by
-// all logins, and waited for by those who need it.
+// refresh sees to it that there is an answer, if one can be had.
 func (d *discovery) refresh(ctx context.Context) error {
 	d.mu.Lock()
 	if time.Now().Before(d.until) {
@@ -121,23 +107,14 @@ func (d *discovery) refresh(ctx context.Context) error {
 		return nil
 	}
 	if d.look == nil {
-		d.look, d.began = make(chan struct{}), time.Now()
+		d.look = newInquiry()
 		d.wg.Go(d.ask)
 	}
-	look, patience := d.look, time.Duration(0)
-	switch {
-	case d.answer == nil:
-		patience = lookupTimeout + lookupPatience // the look ends first
-	case d.err == nil && d.answer.missing == "":
-		patience = lookupPatience - time.Since(d.began)
-	}
+	look, older := d.look, d.answer != nil
+	failing := d.err != nil || older && d.answer.missing != ""
 	d.mu.Unlock()
-	enough := time.NewTimer(patience)
-	defer enough.Stop()
-	select {
-	case <-look:
-	case <-enough.C:
-	case <-ctx.Done():
+	look.wait(ctx, older, failing)
+	if ctx.Err() != nil {
 		return fmt.Errorf("imap: wait for DNS about %s: %w", d.domain, context.Cause(ctx))
 	}
 	return nil
@@ -150,7 +127,7 @@ func (d *discovery) ask() {
 	answer, err := d.lookup(ctx, d.domain)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	close(d.look)
+	close(d.look.done)
 	d.look = nil
 	now := time.Now()
 	if err != nil {
@@ -163,9 +140,12 @@ func (d *discovery) ask() {
 		}
 		return
 	}
+	d.log.Debug("DNS answers about the servers", "ttl", answer.ttl, "missing", answer.missing)
 	if answer.missing != "" { // and stays as it was
-		d.log.Debug("DNS gives half an answer about the servers", "missing", answer.missing)
 		answer.ttl = keptPause
+		if d.answer == nil || d.answer.missing == "" {
+			d.log.Warn("DNS gives no answer about some of the servers", "missing", "_"+answer.missing+"._tcp")
+		}
 	}
 	if d.answer != nil {
 		switch answer.missing {
@@ -174,6 +154,9 @@ func (d *discovery) ask() {
 		case "imap":
 			answer.imap = d.answer.imap
 		}
+	}
+	if d.err != nil {
+		d.log.Info("DNS answers again about the servers")
 	}
 	d.err, d.until = nil, now.Add(answer.ttl)
 	if d.answer == nil || !slices.Equal(answer.imaps, d.answer.imaps) || !slices.Equal(answer.imap, d.answer.imap) {

@@ -28,9 +28,9 @@ var (
 // mechanism returns how to send credentials to a server with these capabilities.
 // Of what is offered PLAIN comes first: it carries every byte and an authzid. LOGIN
 // the command comes last: AUTHENTICATE has every byte in base64, and Dovecot with
-// auth_mechanisms = login has no LOGIN command. What the administrator fixed is sent whether it is
-// offered or not (Courier offers nothing in clear, and takes all), unless the server
-// says LOGINDISABLED.
+// auth_mechanisms = login has no LOGIN command. What the administrator fixed is sent
+// whether it is offered or not (Courier offers nothing in clear, and takes all),
+// unless the server says LOGINDISABLED.
 func mechanism(auth string, offered caps, authzid string) (string, error) {
 	if authzid != "" {
 		switch {
