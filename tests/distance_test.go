@@ -15,31 +15,7 @@ import (
 // root. It is late by what a timer is: half a millisecond for a round trip of 20.
 func startDistance(t testing.TB, addr string, trip time.Duration) (port int) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	var conns gauge
-	t.Cleanup(func() {
-		l.Close()
-		conns.closeAll()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.add(client)
-			wg.Go(func() {
-				defer conns.remove(client)
-				bridge(client, addr, trip)
-			})
-		}
-	})
-	return l.Addr().(*net.TCPAddr).Port
+	return new(gauge).listen(t, func(client net.Conn) { bridge(client, addr, trip) })
 }
 
 // bridge joins a client to the server at addr until both have hung up.

@@ -3,6 +3,7 @@ package tests
 import (
 	"net"
 	"sync"
+	"testing"
 )
 
 // gauge knows the connections of a server at which the daemon is the client.
@@ -54,4 +55,34 @@ func (g *gauge) peak() (max, total int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.max, g.total
+}
+
+// listen serves every connection to a port of its own with handle, and closes it
+// behind it. At the test's end it hangs up on those that are left, and waits.
+func (g *gauge) listen(t testing.TB, handle func(net.Conn)) (port int) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var served sync.WaitGroup
+	t.Cleanup(func() {
+		l.Close()
+		g.closeAll()
+		served.Wait()
+	})
+	served.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			g.add(conn)
+			served.Go(func() {
+				defer g.remove(conn)
+				handle(conn)
+			})
+		}
+	})
+	return l.Addr().(*net.TCPAddr).Port
 }

@@ -18,7 +18,6 @@ type imapServer struct {
 	port int
 
 	conns gauge
-	quiet sync.WaitGroup // the handlers
 
 	mu    sync.Mutex // protects asked
 	asked []login
@@ -37,29 +36,8 @@ type imapSession struct {
 // startIMAP serves every connection with handle, which returns when it is done.
 func startIMAP(t *testing.T, handle func(*imapSession)) *imapServer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &imapServer{port: l.Addr().(*net.TCPAddr).Port}
-	t.Cleanup(func() {
-		l.Close()
-		s.conns.closeAll()
-		s.quiet.Wait()
-	})
-	s.quiet.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			s.conns.add(conn)
-			s.quiet.Go(func() {
-				defer s.conns.remove(conn)
-				handle(&imapSession{s, conn, bufio.NewReader(conn)})
-			})
-		}
-	})
+	s := &imapServer{}
+	s.port = s.conns.listen(t, func(conn net.Conn) { handle(&imapSession{s, conn, bufio.NewReader(conn)}) })
 	return s
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"sync"
 	"testing"
 )
 
@@ -20,29 +19,8 @@ type proxy struct {
 // says, and what the client hears.
 func startProxy(t *testing.T, addr string, replace ...string) *proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &proxy{port: l.Addr().(*net.TCPAddr).Port}
-	var wg sync.WaitGroup
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.conns.add(client)
-			wg.Go(func() {
-				defer p.conns.remove(client)
-				p.forward(client, addr, replace)
-			})
-		}
-	})
+	p := &proxy{}
+	p.port = p.conns.listen(t, func(client net.Conn) { p.forward(client, addr, replace) })
 	return p
 }
 

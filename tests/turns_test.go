@@ -11,7 +11,6 @@ import (
 // listened: the round trips that its logins would take across any distance.
 type turns struct {
 	port int
-	done sync.WaitGroup
 
 	mu    sync.Mutex
 	began int   // protects both; connections
@@ -20,29 +19,17 @@ type turns struct {
 
 func startTurns(t *testing.T, addr string) *turns {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &turns{port: l.Addr().(*net.TCPAddr).Port}
-	t.Cleanup(func() { l.Close(); p.done.Wait() })
-	p.done.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			p.mu.Lock()
-			p.began++
-			p.mu.Unlock()
-			p.done.Go(func() { p.forward(client, addr) })
-		}
+	p := &turns{}
+	p.port = new(gauge).listen(t, func(client net.Conn) {
+		p.mu.Lock()
+		p.began++
+		p.mu.Unlock()
+		p.forward(client, addr)
 	})
 	return p
 }
 
 func (p *turns) forward(client net.Conn, addr string) {
-	defer client.Close()
 	server, err := net.Dial("tcp", addr)
 	if err != nil {
 		return
