@@ -40,6 +40,27 @@ func (c *Conn) Begin(ctx context.Context) (context.Context, context.CancelFunc) 
 	})
 }
 
+// ServeOne serves a connection that carries one request: read takes it off the
+// stream, within the budget, and reply puts the verdict into the front-end's words
+// (refusal: it is the front-end's own). If the error of read is no *Refusal, the
+// connection broke: a TempFail that is not logged.
+func (c *Conn) ServeOne(ctx context.Context, read func(net.Conn) (Request, error), reply func(Verdict, *Refusal) string) {
+	verdict := TempFail // also what a panic leaves
+	var refusal *Refusal
+	defer func() { c.Finish(reply(verdict, refusal)) }()
+	start := time.Now()
+	ctx, end := c.Begin(ctx)
+	defer end()
+
+	req, err := read(c)
+	switch {
+	case err == nil:
+		verdict = c.Decide(ctx, start, &req)
+	case errors.As(err, &refusal):
+		verdict = c.Refuse(refusal)
+	}
+}
+
 // Decide asks the authenticators and logs the verdict. start is when the request
 // began. A panic is a TempFail.
 func (c *Conn) Decide(ctx context.Context, start time.Time, req *Request) (verdict Verdict) {
@@ -55,9 +76,12 @@ func (c *Conn) Decide(ctx context.Context, start time.Time, req *Request) (verdi
 	return verdict
 }
 
-// Refuse logs a verdict of the front-end's own. Strangers cause them as often as
-// they like, so the rate is limited.
+// Refuse logs a verdict of the front-end's own, if there is a reason. Strangers cause
+// them as often as they like, so the rate is limited.
 func (c *Conn) Refuse(r *Refusal) Verdict {
+	if r.Reason == "" {
+		return r.Verdict
+	}
 	level := slog.LevelInfo
 	if r.Verdict == TempFail {
 		level = slog.LevelWarn

@@ -122,17 +122,16 @@ func decode(value, key string) (string, error) {
 	return string(b), nil
 }
 
-// address reads an address, empty for none. A zone is refused: ParseAddr would
-// let it hold quotes and line ends, and Addr.String would print them.
+// address reads an address, empty for none.
 func address(value, key string) (netip.Addr, error) {
 	if value == "" {
 		return netip.Addr{}, nil
 	}
-	a, err := netip.ParseAddr(value)
-	if err != nil || a.Zone() != "" {
+	a, err := proto.ParseAddress(value)
+	if err != nil {
 		return netip.Addr{}, mend(key + " is not an address")
 	}
-	return a.Unmap(), nil
+	return a, nil
 }
 
 // port reads a port; Exim gives 0 where there is no connection.

@@ -53,7 +53,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"time"
 
 	"imapauthd/proto"
 )
@@ -76,32 +75,29 @@ var buffers = sync.Pool{New: func() any { return new([MaxRequest + 1]byte) }}
 
 // Serve reads the request, asks, and replies.
 func (f *Frontend) Serve(ctx context.Context, c *proto.Conn) {
-	verdict := proto.TempFail // also what a panic leaves
-	defer func() { c.Finish(reply(verdict)) }()
-	start := time.Now()
-	ctx, end := c.Begin(ctx)
-	defer end()
+	c.ServeOne(ctx, f.read, reply)
+}
 
+// read takes the request off the stream.
+func (f *Frontend) read(c net.Conn) (proto.Request, error) {
 	buf := buffers.Get().(*[MaxRequest + 1]byte)
 	n, err := readLine(c, buf[:])
-	var req proto.Request
-	if err == nil {
-		req, err = Parse(buf[:n], f.MaxPassword)
+	defer func() {
+		clear(buf[:n])
+		buffers.Put(buf)
+	}()
+	if err != nil {
+		return proto.Request{}, err
 	}
-	clear(buf[:n])
-	buffers.Put(buf)
-
-	var refusal *proto.Refusal
-	switch {
-	case err == nil:
-		verdict = c.Decide(ctx, start, &req)
-	case !errors.As(err, &refusal): // the connection broke
-	case n == 0 && refusal.Verdict == proto.Reject:
-		verdict = proto.Reject // somebody looked whether we live; nothing to log
-	default:
-		verdict = c.Refuse(refusal)
+	if n == 0 {
+		return proto.Request{}, errLooked
 	}
+	return Parse(buf[:n], f.MaxPassword)
 }
+
+// errLooked is of somebody who looked whether we live. It has no reason, for there
+// is nothing to log.
+var errLooked = &proto.Refusal{Verdict: proto.Reject}
 
 // readLine reads until the first LF, the end of the stream, or a full buffer. It
 // returns the bytes read, which may go on after the LF.
@@ -125,7 +121,7 @@ func readLine(c net.Conn, buf []byte) (n int, err error) {
 }
 
 // reply returns the verdict's text.
-func reply(v proto.Verdict) string {
+func reply(v proto.Verdict, _ *proto.Refusal) string {
 	switch v {
 	case proto.Accept:
 		return "yes"

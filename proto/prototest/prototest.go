@@ -1,0 +1,79 @@
+// Package prototest serves a front-end on a socket, for the front-ends' tests.
+package prototest
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"imapauthd/proto"
+)
+
+// Door accepts one password, "secret", knows nothing about those that begin with "?",
+// and panics at "panic".
+var Door = proto.AuthenticatorFunc(func(_ context.Context, req *proto.Request) (proto.Verdict, error) {
+	switch password := req.Password.Reveal(); {
+	case password == "secret":
+		return proto.Accept, nil
+	case strings.HasPrefix(password, "?"):
+		return proto.TempFail, errors.New("who knows")
+	case password == "panic":
+		panic(password)
+	default:
+		return proto.Reject, nil
+	}
+})
+
+// Listen serves the front-end until the test ends, and returns the socket's path.
+func Listen(t testing.TB, frontend proto.Frontend, timeout time.Duration) string {
+	t.Helper()
+	cfg := proto.DefaultListen()
+	cfg.Socket = filepath.Join(t.TempDir(), "s")
+	log := slog.New(slog.DiscardHandler)
+	server, err := proto.NewServer(&cfg, frontend, Door, timeout, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := proto.Listen(&cfg, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		if err := server.Shutdown(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return cfg.Socket
+}
+
+// Exchange sends the parts one by one, and reads the reply to its end. half: half-close
+// after them, as Exim does.
+func Exchange(path string, half bool, parts ...string) (string, error) {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(20 * time.Second))
+	for _, p := range parts {
+		if _, err := io.WriteString(c, p); err != nil {
+			return "", err
+		}
+	}
+	if half {
+		c.(*net.UnixConn).CloseWrite()
+	}
+	reply, err := io.ReadAll(c)
+	return string(reply), err
+}
