@@ -14,7 +14,7 @@ import (
 var defaultFile = "/etc/imapauthd.toml"
 
 // protocols are the front-ends that "serve" can start.
-var protocols = []string{"readsocket"}
+var protocols = []string{"readsocket", "saslauthd"}
 
 // config is the whole configuration, in the order of the file. Each table is
 // described where its room is.
@@ -81,7 +81,7 @@ func defaultConfig() *config {
 		Timeout:      proto.Duration(9 * time.Second),
 		LoginTimeout: proto.Duration(30 * time.Second),
 		MaxPassword:  1024, // bytes; RFC 9051 lets a server stop at 8192 a line
-		Listen:       []proto.ListenConfig{proto.DefaultListen()},
+		Listen:       []proto.ListenConfig{proto.DefaultListen("readsocket")},
 		Server:       []imap.Config{imap.DefaultConfig()},
 		Cache:        cacheConfig{Config: cache.DefaultConfig()},
 		Log:          logConfig{Level: "info", Format: "auto"},

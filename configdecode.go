@@ -121,13 +121,23 @@ func (d *decoder) list(path string, raw []any, v reflect.Value) {
 	for i := range raw {
 		switch e := out.Index(i).Addr().Interface().(type) {
 		case *proto.ListenConfig:
-			*e = proto.DefaultListen()
+			*e = proto.DefaultListen(protocolOf(raw[i]))
 		case *imap.Config:
 			*e = imap.DefaultConfig()
 		}
 		d.value(element(path, i), raw[i], out.Index(i))
 	}
 	v.Set(out)
+}
+
+// protocolOf returns the protocol of a [[listen]] table, on which its defaults depend.
+func protocolOf(raw any) string {
+	if table, ok := raw.(map[string]any); ok {
+		if protocol, ok := table["protocol"].(string); ok {
+			return protocol
+		}
+	}
+	return "readsocket"
 }
 
 // wrongType says what a field wants and what it got instead.

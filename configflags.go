@@ -65,7 +65,7 @@ func (f *serverFlags) override(c *config) error {
 		c.Server = []imap.Config{s}
 	}
 	if f.Socket != "" {
-		l := proto.DefaultListen()
+		l := proto.DefaultListen("readsocket")
 		l.Socket = f.Socket
 		if err := l.Validate(protocols); err != nil {
 			return usageError("--socket: %w", reason(err))

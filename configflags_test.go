@@ -30,7 +30,7 @@ func TestLoadConfig(t *testing.T) {
 		s.URL, s.AnyDomain = urls, any
 		return []imap.Config{s}
 	}
-	listen := proto.DefaultListen()
+	listen := proto.DefaultListen("readsocket")
 	listen.Socket = "/c"
 
 	tests := []struct {

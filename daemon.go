@@ -11,6 +11,7 @@ import (
 	"imapauthd/imap"
 	"imapauthd/proto"
 	"imapauthd/proto/readsocket"
+	"imapauthd/proto/saslauthd"
 )
 
 // daemon is all of it, assembled: front-ends, cache, IMAP.
@@ -58,8 +59,7 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 
 // listen opens one listener and serves it.
 func (d *daemon) listen(lc *proto.ListenConfig, cfg *config, door proto.Authenticator) error {
-	frontend := &readsocket.Frontend{MaxPassword: cfg.MaxPassword}
-	server, err := proto.NewServer(lc, frontend, door, time.Duration(cfg.Timeout), d.log)
+	server, err := proto.NewServer(lc, frontend(lc, cfg.MaxPassword), door, time.Duration(cfg.Timeout), d.log)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,14 @@ func (d *daemon) listen(lc *proto.ListenConfig, cfg *config, door proto.Authenti
 	})
 	d.log.Info("listening", proto.KeyFrontend, lc.Protocol, "socket", lc.Socket)
 	return nil
+}
+
+// frontend speaks the listener's protocol.
+func frontend(lc *proto.ListenConfig, maxPassword int) proto.Frontend {
+	if lc.Protocol == "saslauthd" {
+		return &saslauthd.Frontend{MaxPassword: maxPassword, JoinRealm: lc.Realm == proto.RealmJoin}
+	}
+	return &readsocket.Frontend{MaxPassword: maxPassword}
 }
 
 // stop drains: no new requests, those in progress are answered, then everything

@@ -73,7 +73,7 @@ func (m Mode) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", ui
 
 // ListenConfig is one [[listen]] table: a socket and the protocol spoken on it.
 type ListenConfig struct {
-	// Protocol is the front-end: "readsocket".
+	// Protocol is the front-end: "readsocket" or "saslauthd".
 	Protocol string `toml:"protocol"`
 	// Socket is an absolute path, or "systemd:NAME" for a passed socket.
 	Socket string `toml:"socket"`
@@ -86,16 +86,31 @@ type ListenConfig struct {
 	Allow []string `toml:"allow"`
 	// MaxConnections bounds the connections served at one time.
 	MaxConnections int `toml:"max_connections"`
+	// Realm says what becomes of a realm that stands beside the account
+	// (protocol "saslauthd"): "join", account@realm, or "ignore".
+	Realm string `toml:"realm"`
 }
 
-// DefaultListen is the listener of a daemon that was told nothing.
-func DefaultListen() ListenConfig {
+// The values of ListenConfig.Realm.
+const (
+	RealmJoin   = "join"
+	RealmIgnore = "ignore"
+)
+
+// DefaultListen is the listener of a table that says no more than its protocol, and
+// for "readsocket" that of a daemon that was told nothing.
+func DefaultListen(protocol string) ListenConfig {
+	socket := "/run/imapauthd/readsocket.sock"
+	if protocol == "saslauthd" {
+		socket = "/run/saslauthd/mux" // where its clients look (PATH_SASLAUTHD_RUNDIR)
+	}
 	return ListenConfig{
-		Protocol:       "readsocket",
-		Socket:         "/run/imapauthd/readsocket.sock",
+		Protocol:       protocol,
+		Socket:         socket,
 		Mode:           0o660,
 		Allow:          []string{},
 		MaxConnections: 1024,
+		Realm:          RealmJoin,
 	}
 }
 
@@ -133,6 +148,12 @@ func (c *ListenConfig) Validate(protocols []string) error {
 	}
 	if c.MaxConnections < 1 {
 		return &KeyError{"max_connections", errors.New("must be at least 1")}
+	}
+	if c.Realm != RealmJoin && c.Realm != RealmIgnore {
+		return BadKey("realm", "%q is neither %q nor %q", c.Realm, RealmJoin, RealmIgnore)
+	}
+	if c.Realm == RealmIgnore && c.Protocol != "saslauthd" {
+		return BadKey("realm", "only saslauthd's clients tell a realm (leave it out for protocol = %q)", c.Protocol)
 	}
 	return nil
 }

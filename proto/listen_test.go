@@ -14,7 +14,7 @@ import (
 var discard = slog.New(slog.DiscardHandler)
 
 func listenAt(path string) (*Listener, error) {
-	c := DefaultListen()
+	c := DefaultListen("readsocket")
 	c.Socket = path
 	return Listen(&c, discard)
 }
@@ -31,7 +31,7 @@ func mustListen(t *testing.T, path string) *Listener {
 
 func TestListenMakesFolderModeAndGroup(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a", "b", "s")
-	c := DefaultListen()
+	c := DefaultListen("readsocket")
 	c.Socket, c.Mode = path, 0o620
 	if os.Getuid() == 0 {
 		c.Group = "12345"

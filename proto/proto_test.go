@@ -99,19 +99,22 @@ func TestListenConfig(t *testing.T) {
 		{func(c *ListenConfig) { c.Group = "no such group" }, "group"},
 		{func(c *ListenConfig) { c.Allow = []string{"no such user"} }, "allow"},
 		{func(c *ListenConfig) { c.MaxConnections = 0 }, "max_connections"},
+		{func(c *ListenConfig) { c.Realm = "drop" }, "realm"},
+		{func(c *ListenConfig) { c.Realm = "ignore" }, "realm"},
+		{func(c *ListenConfig) { *c = DefaultListen("saslauthd"); c.Realm = "ignore" }, ""},
 	}
 	for _, tt := range tests {
-		c := DefaultListen()
+		c := DefaultListen("readsocket")
 		tt.change(&c)
 		var key string
-		if err, ok := c.Validate([]string{"readsocket"}).(*KeyError); ok {
+		if err, ok := c.Validate([]string{"readsocket", "saslauthd"}).(*KeyError); ok {
 			key = err.Key
 		}
 		if key != tt.key {
 			t.Errorf("%+v: got %q refused want %q", c, key, tt.key)
 		}
 	}
-	if !reflect.DeepEqual(DefaultListen(), DefaultListen()) {
+	if !reflect.DeepEqual(DefaultListen("readsocket"), DefaultListen("readsocket")) {
 		t.Error("the default is not a constant")
 	}
 }

@@ -63,7 +63,7 @@ func (l *logBuffer) String() string {
 
 func newRig(t *testing.T, next Authenticator, timeout time.Duration, change func(*ListenConfig)) *rig {
 	t.Helper()
-	cfg := DefaultListen()
+	cfg := DefaultListen("readsocket")
 	cfg.Socket = filepath.Join(t.TempDir(), "s")
 	if change != nil {
 		change(&cfg)

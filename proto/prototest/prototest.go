@@ -33,7 +33,7 @@ var Door = proto.AuthenticatorFunc(func(_ context.Context, req *proto.Request) (
 // Listen serves the front-end until the test ends, and returns the socket's path.
 func Listen(t testing.TB, frontend proto.Frontend, timeout time.Duration) string {
 	t.Helper()
-	cfg := proto.DefaultListen()
+	cfg := proto.DefaultListen("readsocket") // of which only the limits matter here
 	cfg.Socket = filepath.Join(t.TempDir(), "s")
 	log := slog.New(slog.DiscardHandler)
 	server, err := proto.NewServer(&cfg, frontend, Door, timeout, log)

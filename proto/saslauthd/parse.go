@@ -1,0 +1,93 @@
+package saslauthd
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"imapauthd/proto"
+)
+
+// What a mail client can cause, through a mail server that passes on what it said.
+var (
+	errTooLong    = &proto.Refusal{Verdict: proto.Reject, Reason: "a string is longer than 256 bytes"}
+	errNoLogin    = &proto.Refusal{Verdict: proto.Reject, Reason: "the account is empty"}
+	errNoPassword = &proto.Refusal{Verdict: proto.Reject, Reason: "the password is empty"}
+	errNUL        = &proto.Refusal{Verdict: proto.Reject, Reason: "a NUL in the request"}
+)
+
+// What only the program at the other end can cause.
+var (
+	errCut    = &proto.Refusal{Verdict: proto.TempFail, Reason: "request does not parse: it ends within a string"}
+	errClient = &proto.Refusal{Verdict: proto.TempFail, Reason: "request does not parse: the client is not ADDRESS;PORT"}
+)
+
+// fields are the strings of a request, in the order of the wire.
+type fields struct {
+	login, password, service, realm, client []byte
+}
+
+// split cuts what came off the stream into its strings, which go on being parts of
+// raw. Not whole: there is more to come. Of client, nothing but no byte at all means
+// that there is none. What follows it is no part of the request.
+func split(raw []byte) (s fields, whole bool, refusal *proto.Refusal) {
+	for i, field := range []*[]byte{&s.login, &s.password, &s.service, &s.realm, &s.client} {
+		if i == 4 && len(raw) == 0 {
+			return s, true, nil
+		}
+		if len(raw) < 2 {
+			return s, false, nil
+		}
+		length := int(binary.BigEndian.Uint16(raw))
+		if length > maxField {
+			return s, false, errTooLong
+		}
+		if raw = raw[2:]; len(raw) < length {
+			return s, false, nil
+		}
+		*field, raw = raw[:length], raw[length:]
+	}
+	return s, true, nil
+}
+
+// request makes a request of the strings, none of which it keeps.
+func (f *Frontend) request(s fields) (proto.Request, error) {
+	for _, field := range [][]byte{s.login, s.password, s.service, s.realm, s.client} {
+		if bytes.IndexByte(field, 0) >= 0 {
+			return proto.Request{}, errNUL
+		}
+	}
+	client, err := parseClient(string(s.client))
+	switch {
+	case err != nil:
+		return proto.Request{}, err
+	case len(s.login) == 0:
+		return proto.Request{}, errNoLogin
+	case len(s.password) == 0:
+		return proto.Request{}, errNoPassword
+	}
+	req := proto.Request{Authcid: string(s.login), Password: proto.NewPassword(string(s.password)), Client: client}
+	if f.JoinRealm && len(s.realm) > 0 {
+		req.Authcid += "@" + string(s.realm)
+	}
+	return req, req.Validate(f.MaxPassword)
+}
+
+// parseClient reads "ADDRESS;PORT", empty for none. The port may be missing.
+func parseClient(text string) (netip.AddrPort, error) {
+	if text == "" {
+		return netip.AddrPort{}, nil
+	}
+	host, port, _ := strings.Cut(text, ";")
+	addr, err := proto.ParseAddress(host)
+	if err != nil {
+		return netip.AddrPort{}, errClient
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil && port != "" {
+		return netip.AddrPort{}, errClient
+	}
+	return netip.AddrPortFrom(addr, uint16(n)), nil
+}
