@@ -27,6 +27,11 @@ func TestSaslauthdReplies(t *testing.T) {
 	}
 	d.hides("correct horse")
 	d.hides("battery staple")
+	t.Cleanup(func() {
+		if n := countLines(d.out.String(), "request refused", "verdict=tempfail", "it ends within a string"); n == 0 {
+			t.Error("the log does not tell of requests that were cut")
+		}
+	})
 	long := strings.Repeat("x", 257)
 	const unlike = "(unlike the original) "
 	for name, request := range map[string]string{

@@ -64,6 +64,9 @@ func TestSaslauthdHammer(t *testing.T) {
 		}
 	}
 	within(t, start, patience)
+	if n := countLines(d.out.String(), "request refused", "verdict=tempfail", "no verdict within the time limit"); n != 1 {
+		t.Errorf("the log tells of the stalled ones %d times, want once", n)
+	}
 }
 
 // saslAsk writes the parts one by one and reads the reply, without half-closing.

@@ -130,6 +130,11 @@ func TestParseRefuses(t *testing.T) {
 			t.Errorf("%.80q: got %v (%v) want %v", tt.in, r.Verdict, r, tt.want)
 		}
 	}
+	// A realm that is ignored is still no place for a NUL.
+	_, err := parse(&Frontend{MaxPassword: testMaxPassword}, []byte(counted("bob", "secret", "smtp", "\x00")))
+	if err != errNUL {
+		t.Errorf("a NUL in a realm that is ignored: got %v want %v", err, errNUL)
+	}
 }
 
 // FuzzParse holds that a request is the strings that were counted and none else, and
