@@ -4,18 +4,22 @@
 # those peers skip (or fail, with IMAPAUTHD_PEERS=require).
 #
 # Nothing that is installed here is started: the tests run their own Exim, Dovecot,
-# Cyrus and Courier, on ports and in folders of their own.
+# saslauthd, Cyrus, Courier and Postfix, on ports and in folders of their own.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# A program that tells whether a package is there, and the package. The Perl
-# module is what swaks needs for TLS; systemd-analyze judges the README's unit.
-peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd dnsmasq:dnsmasq-base openssl:openssl"
-perl_module="Net::SSLeay:libnet-ssleay-perl"
+# A program that tells whether a package is there, and the package; the same for Perl
+# modules. systemd-analyze judges the README's unit; saslauthd, Python and
+# Net::IMAP::Simple are what others have asked an IMAP server with; swaks needs
+# Net::SSLeay for TLS.
+peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd dnsmasq:dnsmasq-base openssl:openssl
+	saslauthd:sasl2-bin python3:python3"
+perl_modules="Net::SSLeay:libnet-ssleay-perl Net::IMAP::Simple:libnet-imap-simple-perl"
 
-# Debian allows one IMAP server on a machine. The others are unpacked, and nothing
-# of theirs is installed: .peers/NAME is the root of a system that has all that the
-# server's programs load, and no more (Debian 12's names).
+# Debian allows one IMAP server and one mail server on a machine. The others are
+# unpacked, and nothing of theirs is installed: .peers/NAME is the root of a system
+# that has all that the server's programs load, and no more (Debian 12's names). The
+# first package is the server's own.
 declare -A roots=(
 	[cyrus]="cyrus-imapd cyrus-common sasl2-bin libsasl2-2 libsasl2-modules libsasl2-modules-db
 		libc6 libcom-err2 libcrypt1 libdb5.3 libffi8 libgcc-s1 libgmp10 libgnutls30 libgssapi-krb5-2
@@ -28,7 +32,13 @@ declare -A roots=(
 		libgdbm6 libglib2.0-0 libgmp10 libgnutls30 libhogweed6 libidn12 libidn2-0 libltdl7 libmount1
 		libnettle8 libp11-kit0 libpam0g libpcre2-8-0 libpcre3 libselinux1 libstdc++6 libtasn1-6
 		libunistring2 zlib1g"
+	[postfix]="postfix libsasl2-2 libsasl2-modules libsasl2-modules-db
+		libc6 libcom-err2 libdb5.3 libgcc-s1 libgssapi-krb5-2 libicu72 libk5crypto3 libkeyutils1
+		libkrb5-3 libkrb5support0 libnsl2 libssl3 libstdc++6 libtirpc3"
 )
+
+# server NAME prints the package that .peers/NAME is made for.
+server() { echo "${roots[$1]%% *}"; }
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
@@ -39,7 +49,9 @@ done
 if command -v dovecot >/dev/null && [ ! -x /usr/lib/dovecot/imap-login ] && [ ! -x /usr/libexec/dovecot/imap-login ]; then
 	missing+=(dovecot-imapd)
 fi
-perl -M"${perl_module%:*}" -e1 2>/dev/null || missing+=("${perl_module##*:}")
+for module in $perl_modules; do
+	perl -M"${module%:*}" -e1 2>/dev/null || missing+=("${module##*:}")
+done
 packed=()
 for root in "${!roots[@]}"; do
 	# The list is written into the folder, so that a new one has it made anew.
@@ -50,7 +62,10 @@ if [ $((${#missing[@]} + ${#packed[@]})) -eq 0 ]; then
 	exit 0
 fi
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
-	echo "peers.sh: not installed, and tests of them are left out (Debian's names): ${missing[*]} ${packed[*]/%/-imapd}" >&2
+	for root in "${packed[@]}"; do
+		missing+=("$(server "$root")")
+	done
+	echo "peers.sh: not installed, and tests of them are left out (Debian's names): ${missing[*]}" >&2
 	exit 0
 fi
 
@@ -93,7 +108,7 @@ failed=()
 {
 	apt-get update -qq && install "${missing[@]}" || failed+=("${missing[@]}")
 	for root in "${packed[@]}"; do
-		unpack "$root" || failed+=("$root-imapd")
+		unpack "$root" || failed+=("$(server "$root")")
 	done
 } </dev/null
 if [ ${#failed[@]} -gt 0 ]; then

@@ -15,9 +15,9 @@ import (
 	"time"
 )
 
-// rooted is a server of which a machine can have one only, or none beside Dovecot. It
-// runs with a copy of what tests/peers.sh has unpacked for its root (chroot), so that
-// the paths that are compiled into it are the test's own.
+// rooted is a server of which a machine can have one only, or none beside Dovecot or
+// Exim. It runs with a copy of what tests/peers.sh has unpacked for its root (chroot),
+// so that the paths that are compiled into it are the test's own.
 type rooted struct {
 	root string
 	ca   *authority // its files are in the root, in /srv
@@ -71,7 +71,7 @@ func needUnpacked(t testing.TB, name string) string {
 	needRoot(t, name)
 	dir := filepath.Join(moduleRoot(), "tests", ".peers", name)
 	if _, err := os.Stat(dir); err != nil {
-		missingPeer(t, name+"-imapd (unpacked by tests/peers.sh)")
+		missingPeer(t, name+" (unpacked by tests/peers.sh)")
 	}
 	return dir
 }
@@ -144,7 +144,7 @@ func (r *rooted) spawn(t testing.TB, cmd *exec.Cmd) (done chan struct{}) {
 	return done
 }
 
-// greets waits until the server speaks at all of its addresses.
+// greets waits until the server, of IMAP or SMTP, speaks at all of its addresses.
 func (r *rooted) greets(t testing.TB, addrs ...string) {
 	t.Helper()
 	for _, addr := range addrs {
@@ -156,7 +156,7 @@ func (r *rooted) greets(t testing.TB, addrs ...string) {
 				default:
 				}
 			}
-			return greets(addr, "* OK")
+			return greets(addr, "* OK") || greets(addr, "220 ")
 		})
 	}
 }
