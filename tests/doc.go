@@ -1,6 +1,7 @@
 // Package tests holds the tests of the whole: the built daemon between real peers
-// (Exim before it; Dovecot, Cyrus and Courier behind it) and scripted ones, and the
-// rules of the house that no compiler checks.
+// (Exim, Postfix and testsaslauthd before it; Dovecot, Cyrus and Courier behind it) and
+// scripted ones, what it takes the place of (saslauthd, the recipes of Exim's wiki), and
+// the rules of the house that no compiler checks.
 //
 // Everything runs on loopback and in temporary folders, with ports from the
 // kernel; the machine's own Exim and Dovecot are not touched. A peer that is not

@@ -18,10 +18,12 @@ import (
 // they are how it is tried. What is not here fails.
 var readmeKinds = map[string]func(*testing.T, *readmePage, readmeBlock){
 	"console": tryConsole,
+	"diff":    tryDiff,
 	"dovecot": tryDovecot,
 	"exim":    tryExim,
 	"log":     tryLog,
 	"mermaid": tryMermaid,
+	"sasl":    trySASL,
 	"sh":      tryShell,
 	"systemd": trySystemd,
 	"toml":    tryTOML,
@@ -142,6 +144,9 @@ func readmePeers(t *testing.T) (*dovecot, *sandbox) {
 
 func tryShell(t *testing.T, page *readmePage, b readmeBlock) {
 	s := newSandbox(t)
+	if strings.Contains(b.text, "install -d -o") {
+		needRoot(t, "install -o")
+	}
 	for _, example := range page.under(b.heading, "toml") {
 		needGroup(t, example.text)
 		writeFile(t, filepath.Join(s.dir, "etc", "imapauthd.toml"), example.text)
@@ -195,8 +200,10 @@ func copyDebian(t *testing.T, s *sandbox, split bool) {
 // needGroup skips the test of a configuration whose group comes with a peer.
 func needGroup(t *testing.T, text string) {
 	t.Helper()
-	if _, err := user.LookupGroup("Debian-exim"); err != nil && strings.Contains(text, "Debian-exim") {
-		missingPeer(t, "the group Debian-exim (Debian package exim4-base)")
+	for _, m := range regexp.MustCompile(`(?m)^\s*group = "?([\w-]+)`).FindAllStringSubmatch(text, -1) {
+		if _, err := user.LookupGroup(m[1]); err != nil {
+			missingPeer(t, "the group "+m[1]+" (Debian has it with exim4-base and with base-passwd)")
+		}
 	}
 }
 
@@ -279,8 +286,12 @@ func tryTOML(t *testing.T, page *readmePage, b readmeBlock) {
 	}
 }
 
-// trySystemd asks systemd about the unit, and plays systemd for Type=notify.
+// trySystemd asks systemd about the unit, and plays systemd for Type=notify. What is
+// no whole unit is more of the first one.
 func trySystemd(t *testing.T, page *readmePage, b readmeBlock) {
+	if !strings.Contains(b.text, "[Unit]") {
+		b.text = page.under("Install", "systemd")[0].text + b.text
+	}
 	unit := filepath.Join(t.TempDir(), "imapauthd.service")
 	writeFile(t, unit, strings.Replace(b.text, "/usr/local/bin/imapauthd", daemonBinary(t), 1))
 	out, err := exec.Command(needPeer(t, "systemd-analyze", "systemd"), "verify", unit).CombinedOutput()

@@ -32,6 +32,7 @@ var wikiUsers = func() map[string]string {
 const (
 	wikiRight    = "right password"
 	wikiWrong    = "wrong password"
+	wikiQuoted   = "right password, the name in quotes: an account that there is not"
 	wikiLater    = "right password, `PLAIN` without initial response"
 	wikiUsed     = "IMAP server stopped, the password used a moment before"
 	wikiStopped  = "IMAP server stopped"
@@ -43,7 +44,7 @@ var wikiRows = func() []string {
 	for _, special := range wikiSpecial {
 		rows = append(rows, special.row)
 	}
-	return append(rows, wikiLater, wikiUsed, wikiStopped, wikiNoDaemon)
+	return append(rows, wikiQuoted, wikiLater, wikiUsed, wikiStopped, wikiNoDaemon)
 }()
 
 // TestWiki runs the lines of Exim's wiki page in a real Exim, with what they were
@@ -82,7 +83,7 @@ func (r *recipe) try(t *testing.T) wikiColumn {
 	ask := func(row, user, password string, mechanisms ...string) {
 		t.Helper()
 		got := wikiReplies(t, func() *smtpClient { return dial(t) }, user, password, mechanisms)
-		if strings.Contains(got, "235") && password != wikiUsers[user] {
+		if strings.Contains(got, "235") && password != wikiUsers[strings.Trim(user, `"`)] {
 			t.Errorf("%s: %q in place of %s's password: %s", row, password, user, got)
 		}
 		if before, ok := column[row]; ok && before != got {
@@ -97,6 +98,7 @@ func (r *recipe) try(t *testing.T) wikiColumn {
 	for _, special := range wikiSpecial {
 		ask(special.row, special.user, special.password, both...)
 	}
+	ask(wikiQuoted, `"alice"`, wikiUsers["alice"], both...)
 	ask(wikiLater, "alice", wikiUsers["alice"], "PLAIN without initial response")
 	imap.stop(t)
 	ask(wikiUsed, "alice", wikiUsers["alice"], both...)
@@ -104,6 +106,11 @@ func (r *recipe) try(t *testing.T) wikiColumn {
 	if stop != nil {
 		stop()
 		ask(wikiNoDaemon, "alice", wikiUsers["alice"], both...)
+	}
+	for _, words := range r.logs {
+		if countLines(e.logText(t), "Unable to authenticate at present", words) == 0 {
+			t.Errorf("Exim's log does not have %q", words)
+		}
 	}
 	return column
 }

@@ -21,18 +21,20 @@ type recipe struct {
 	conf string // in testdata/wiki: what is said to Exim
 	tls  bool   // whether AUTH is advertised under TLS only
 
+	logs []string // what Exim logs beside the replies
+
 	// start runs what Exim will ask, if anything, and edits the configuration.
 	start func(t *testing.T, imap *dovecot, conf *wikiConf) (stop func())
 }
 
 var recipes = []recipe{
-	{"Perl", "perl.conf", false, startPerl},
-	{"imapauthd in its place", "perl-after.conf", false, startForPerl},
-	{"saslauthd", "saslauthd.conf", false, startRimap},
-	{"imapauthd in its place", "saslauthd.conf", false, startForSaslauthd},
-	{"Python", "python.conf", true, startPython},
-	{"imapauthd check in its place", "python-after.conf", true, startCheck},
-	{"with the better condition", "python-better.conf", true, startCheck},
+	{"Perl", "perl.conf", false, nil, startPerl},
+	{"imapauthd in its place", "perl-after.conf", false, nil, startForPerl},
+	{"saslauthd", "saslauthd.conf", false, nil, startRimap},
+	{"imapauthd in its place", "saslauthd.conf", false, []string{"NULL", "cannot connect to saslauthd daemon"}, startForSaslauthd},
+	{"Python", "python.conf", true, nil, startPython},
+	{"imapauthd check in its place", "python-after.conf", true, nil, startCheck},
+	{"with the better condition", "python-better.conf", true, nil, startCheck},
 }
 
 // wikiConf is a configuration of testdata/wiki: its part for the main section, which
