@@ -3,15 +3,13 @@ package tests
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 )
 
-var updateSupport = flag.Bool("update-support", false, "write the support table anew, into tests/testdata and README.md")
+var updateSupport = flag.Bool("update-support", false, "write the support table anew, into README.md")
 
 // column is what the support table says of one server: a cell for each row.
 type column struct {
@@ -73,28 +71,19 @@ func supportTable(columns []*column) string {
 	return b.String()
 }
 
-// judgeTable compares what was seen with tests/testdata/support.md, server by server,
-// or writes that file and the README's copy of it.
+// judgeTable compares what was seen with the README's table, server by server, or
+// writes that.
 func judgeTable(t *testing.T, columns []*column) {
 	t.Helper()
+	before, block, after := readmeBlockOf(t, "support")
 	if *updateSupport {
 		if len(columns) != len(mailServers) {
 			t.Fatalf("only %d of %d servers are there: nothing is written", len(columns), len(mailServers))
 		}
-		text := supportTable(columns)
-		before, _, after := supportBlock(t)
-		writeFile(t, supportFile(), text)
-		writeFile(t, filepath.Join(moduleRoot(), "README.md"), before+text+after)
+		writeReadme(t, before+supportTable(columns)+after)
 		return
 	}
-	committed, err := os.ReadFile(supportFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var table [][]string
-	for line := range strings.Lines(string(committed)) {
-		table = append(table, strings.Split(strings.Trim(line, "| \n"), " | "))
-	}
+	table := cellsOf(block)
 	for _, c := range columns {
 		n := 0 // the server's column of the table
 		for i, head := range table[0] {
@@ -114,35 +103,5 @@ func judgeTable(t *testing.T, columns []*column) {
 				t.Errorf("%s, %s: got %s, the table has %s", c.head, row, got, want)
 			}
 		}
-	}
-}
-
-func supportFile() string { return filepath.Join("testdata", "support.md") }
-
-// supportBlock cuts the README at the copy of the table.
-func supportBlock(t *testing.T) (before, block, after string) {
-	t.Helper()
-	const begin, end = "<!-- support: begin -->\n", "<!-- support: end -->\n"
-	text, err := os.ReadFile(filepath.Join(moduleRoot(), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(text), begin)
-	block, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("README.md has no place for the table, between %q and %q", begin, end)
-	}
-	return before + begin, block, end + after
-}
-
-// The README shows the table as it was made.
-func TestMatrixReadme(t *testing.T) {
-	_, block, _ := supportBlock(t)
-	text, err := os.ReadFile(supportFile())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if block != string(text) {
-		t.Errorf("README.md has another table than tests/testdata/support.md: write both anew with go test ./tests -run TestMatrix -update-support")
 	}
 }

@@ -3,8 +3,6 @@ package tests
 import (
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -55,13 +53,10 @@ func judgeRecipes(t *testing.T, columns []wikiColumn) {
 				t.Fatalf("%s (%s) was not tried to its end: nothing is written", recipes[i].head, recipes[i].conf)
 			}
 		}
-		writeFile(t, filepath.Join(moduleRoot(), "README.md"), before+recipesTable(columns)+after)
+		writeReadme(t, before+recipesTable(columns)+after)
 		return
 	}
-	var table [][]string
-	for line := range strings.Lines(block) {
-		table = append(table, strings.Split(strings.Trim(line, "| \n"), " | "))
-	}
+	table := cellsOf(block)
 	const anew = "write the table anew: go test ./tests -run TestWiki -update-recipes"
 	if len(table) != len(wikiRows)+2 {
 		t.Fatalf("README.md has %d lines of recipes, want %d; %s", len(table), len(wikiRows)+2, anew)
@@ -80,20 +75,4 @@ func judgeRecipes(t *testing.T, columns []wikiColumn) {
 			}
 		}
 	}
-}
-
-// readmeBlockOf cuts the README at a block that a test writes.
-func readmeBlockOf(t *testing.T, name string) (before, block, after string) {
-	t.Helper()
-	begin, end := fmt.Sprintf("<!-- %s: begin -->\n", name), fmt.Sprintf("<!-- %s: end -->\n", name)
-	text, err := os.ReadFile(filepath.Join(moduleRoot(), "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, found := strings.Cut(string(text), begin)
-	block, after, ended := strings.Cut(rest, end)
-	if !found || !ended {
-		t.Fatalf("README.md has no place for the table, between %q and %q", begin, end)
-	}
-	return before + begin, block, end + after
 }
