@@ -8,23 +8,23 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
 	"imapauthd/proto"
 )
 
-// Door accepts one password, "secret", knows nothing about those that begin with "?",
-// and panics at "panic".
+// Door accepts the password "secret", knows nothing about "unknown", panics at "panic",
+// and rejects others. It tells them by their length, for nobody but the cache and the
+// IMAP login looks at a password.
 var Door = proto.AuthenticatorFunc(func(_ context.Context, req *proto.Request) (proto.Verdict, error) {
-	switch password := req.Password.Reveal(); {
-	case password == "secret":
+	switch req.Password.Len() {
+	case len("secret"):
 		return proto.Accept, nil
-	case strings.HasPrefix(password, "?"):
+	case len("unknown"):
 		return proto.TempFail, errors.New("who knows")
-	case password == "panic":
-		panic(password)
+	case len("panic"):
+		panic("panic")
 	default:
 		return proto.Reject, nil
 	}

@@ -25,7 +25,7 @@ func TestServe(t *testing.T) {
 		{"right, no half-close", false, []string{"bob\tsecret\n"}, "yes"},
 		{"right, in pieces", false, []string{"bo", "b\tsec", "ret", "\n"}, "yes"},
 		{"wrong", true, []string{"bob\tx\n"}, "no"},
-		{"undecided", true, []string{"bob\t?\n"}, "temporarily unavailable"},
+		{"undecided", true, []string{"bob\tunknown\n"}, "temporarily unavailable"},
 		{"panic", true, []string{"bob\tpanic\n"}, "temporarily unavailable"},
 		{"extended", true, []string{"user=Ym9i pass=c2VjcmV0\n"}, "yes"},
 		{"extended, unknown key", true, []string{"user=Ym9i pass=c2VjcmV0 x=y\n"}, "temporarily unavailable"},

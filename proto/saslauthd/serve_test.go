@@ -29,7 +29,7 @@ func TestServe(t *testing.T) {
 		{"right, with the client", false, []string{request("secret") + counted("192.0.2.1;587")}, "OK"},
 		{"right, and more", true, []string{request("secret") + counted("") + strings.Repeat("x", 1<<20)}, "OK"},
 		{"wrong", true, []string{request("x")}, "NO authentication failed"},
-		{"undecided", true, []string{request("?")}, ""},
+		{"undecided", true, []string{request("unknown")}, ""},
 		{"panic", true, []string{request("panic")}, ""},
 		{"login too long", true, []string{counted(long)}, "NO "},
 		{"login too long, the rest behind it", true, []string{counted(long, "secret", "smtp", "")}, "NO "},
