@@ -179,6 +179,8 @@ func TestMistakes(t *testing.T) {
 			`f:1:1: server.client_key: is needed with client_cert`},
 		{"key without certificate", "[[server]]\nclient_key = \"/x.pem\"\n",
 			`f:1:1: server.client_cert: is needed with client_key`},
+		{"by_name with domains", "[[server]]\ndomains = [\"a\"]\nby_name = true\n",
+			`f:3:11: server.by_name: is for a server without domains (a request can name every server)`},
 		{"no client certificate", "[[server]]\nclient_key = \"/x.pem\"\nclient_cert = \"/x.pem\"\n",
 			`f:3:15: server.client_cert: /x.pem and /x.pem: open /x.pem: no such file or directory`},
 		{"way to log in", "[[server]]\nauth = \"LOGIN\"\n",
@@ -210,9 +212,9 @@ func TestMistakes(t *testing.T) {
 		{"wildcard of two", "[[server]]\ndomains = [\"*.a\"]\n[[server]]\nname = \"b\"\ndomains = [\"*.A\"]\n",
 			`f:5:12: server.domains: "*.A" is a domain of another [[server]] (only one can have it)`},
 		{"no domains", "[[server]]\n[[server]]\nname = \"b\"\n",
-			`f:2:1: server.domains: another [[server]] has no domains either, and only one can have every other account (list the domains of one)`},
+			`f:2:1: server.domains: another [[server]] has no domains either, and only one can have every other account (list the domains of one, or set by_name = true in one that only server= is to reach)`},
 		{"empty domains", "[[server]]\n[[server]]\nname = \"b\"\ndomains = []\n",
-			`f:4:11: server.domains: another [[server]] has no domains either, and only one can have every other account (list the domains of one)`},
+			`f:4:11: server.domains: another [[server]] has no domains either, and only one can have every other account (list the domains of one, or set by_name = true in one that only server= is to reach)`},
 
 		// Several, in the order of the file.
 		{"two", "[log]\nlevel = 1\nformat = \"xml\"\ncolour = true\n[cache]\naccounts = 0\n",
@@ -223,7 +225,7 @@ func TestMistakes(t *testing.T) {
 			"f:1:16: max_password: must be at least 1\n" +
 				`f:3:9: log.level: must be a string, not a whole number (write "1")`},
 		{"consequences are left out", "[[server]]\nurl = [\"imaps://mail.example.com\"]\ndomain = [\"example.com\"]\n",
-			`f:3:1: server.domain: unknown key (one of: name, url, srv_targets, domains, any_domain, username, ca_file, tls_name, pin_sha256, client_cert, client_key, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
+			`f:3:1: server.domain: unknown key (one of: name, url, srv_targets, domains, any_domain, by_name, username, ca_file, tls_name, pin_sha256, client_cert, client_key, connections, warm, client_ip, per_address, auth, sasl_ir, alert, tempfail_text)`},
 		{"top of the file", "timeout = 0\nmax_password = 0\n[log]\nlevel = \"\"\n",
 			"f:1:11: timeout: must be a duration in quotes, not a whole number (write \"90s\", \"10m\" or \"1h30m\")\n" +
 				`f:4:9: log.level: "" is not a level (one of: debug, info, warn, error)`},

@@ -103,9 +103,9 @@ func (c *config) checkDomains(report func(string, error)) {
 	rest, owner := -1, map[string]int{}
 	for i, s := range c.Server {
 		table := element("server", i)
-		if len(s.Domains) == 0 {
+		if len(s.Domains) == 0 && !s.ByName {
 			if rest >= 0 {
-				report(table, proto.BadKey("domains", "another [[server]] has no domains either, and only one can have every other account (list the domains of one)"))
+				report(table, proto.BadKey("domains", "another [[server]] has no domains either, and only one can have every other account (list the domains of one, or set by_name = true in one that only server= is to reach)"))
 			} else {
 				rest = i
 			}

@@ -15,6 +15,8 @@ type Config struct {
 	Domains []string `toml:"domains"`
 	// AnyDomain allows a server without domains that is not loopback.
 	AnyDomain bool `toml:"any_domain"`
+	// ByName keeps the server, which has no domains then, for requests that name it.
+	ByName bool `toml:"by_name"`
 	// Username is what is sent as the account: {user} is the authcid, {local} and
 	// {domain} are what stands before and after its last "@".
 	Username string `toml:"username"`

@@ -39,7 +39,7 @@ func NewRouter(cfgs []Config, log *slog.Logger) (*Router, error) {
 			return nil, err
 		}
 		r.byName[cfg.Name] = s
-		if len(cfg.Domains) == 0 {
+		if len(cfg.Domains) == 0 && !cfg.ByName {
 			r.fallback = s
 		}
 		for _, d := range cfg.Domains {

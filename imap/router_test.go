@@ -17,6 +17,9 @@ func TestRoute(t *testing.T) {
 		return c
 	}
 	all := []Config{server("default"), server("exact", "mail.example.com", "b\u00fccher.example"), server("below", "*.example.com"), server("deep", "*.a.example.com")}
+	named := DefaultConfig() // last in the list, and no second default
+	named.Name, named.ByName = "named", true
+	all = append(all, named)
 	tests := []struct {
 		authcid, server string
 		want            string // empty: none
@@ -40,6 +43,8 @@ func TestRoute(t *testing.T) {
 		{"bob@x..example.com", "", "default", 0}, // no domain, so not below one
 		{"bob@.example.com", "", "default", 0},
 		{"bob@" + strings.Repeat("x", 64) + ".example.com", "", "default", 0},
+		{"bob", "named", "named", 0},
+		{"bob@mail.example.com", "named", "named", 0},
 		{"bob", "nowhere", "", proto.TempFail},
 	}
 	r, err := NewRouter(all, slog.New(slog.DiscardHandler))

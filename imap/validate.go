@@ -28,7 +28,10 @@ func (c *Config) Validate() error {
 	if err := c.validateSRV(); err != nil {
 		return err
 	}
-	if !c.AnyDomain && len(c.Domains) == 0 {
+	if c.ByName && len(c.Domains) > 0 {
+		return &proto.KeyError{Key: "by_name", Err: errors.New("is for a server without domains (a request can name every server)")}
+	}
+	if !c.AnyDomain && !c.ByName && len(c.Domains) == 0 {
 		for i, u := range c.URL {
 			if !u.Loopback() {
 				return proto.BadKey(fmt.Sprintf("url[%d]", i), "%s is not this machine and has no domains, so every account there could send mail here: list its domains, or set any_domain = true", u)
