@@ -62,7 +62,7 @@ func Listen(cfg *ListenConfig, log *slog.Logger) (*Listener, error) {
 		return nil, fmt.Errorf("proto: listen on %s: %w", cfg.Socket, err)
 	}
 	if cfg.Group == "" && cfg.Mode&0o002 == 0 {
-		log.Warn("only this daemon's own user and group may connect: set group to the mail server's, e.g. \"Debian-exim\"",
+		log.Warn("only this daemon's own user and group may connect: set group to the mail server's, e.g. \"Debian-exim\" (\"sasl\" for saslauthd's clients)",
 			"socket", cfg.Socket, "mode", fmt.Sprintf("%04o", uint32(cfg.Mode)))
 	}
 	return &Listener{UnixListener: l, path: cfg.Socket, file: file}, nil
@@ -114,6 +114,9 @@ func clearLeftover(path string) error {
 	if err != nil {
 		return err
 	}
+	if fi.IsDir() {
+		return fmt.Errorf("it is a folder: write the path of a socket in it: %w", syscall.EISDIR)
+	}
 	if fi.Mode().Type() != os.ModeSocket {
 		return fmt.Errorf("the file is there and is no socket: remove it or choose another path: %w", syscall.EADDRINUSE)
 	}
@@ -138,7 +141,9 @@ func open(cfg *ListenConfig) error {
 		if err != nil {
 			return err
 		}
-		if err := os.Lchown(cfg.Socket, -1, gid); err != nil {
+		if err := os.Lchown(cfg.Socket, -1, gid); errors.Is(err, syscall.EPERM) {
+			return fmt.Errorf("%w: this daemon's user is not in the group %s (systemd: SupplementaryGroups=)", err, cfg.Group)
+		} else if err != nil {
 			return err
 		}
 	}

@@ -143,6 +143,9 @@ func TestOtherFilesAreLeftAlone(t *testing.T) {
 	if b, _ := os.ReadFile(path); string(b) != "precious" {
 		t.Error("the file was harmed")
 	}
+	if _, err := listenAt(filepath.Dir(path)); !errors.Is(err, syscall.EISDIR) {
+		t.Errorf("a folder: got %v want EISDIR", err)
+	}
 }
 
 // TestRaceForOneSocket: of many daemons that find the same leftover, one wins.

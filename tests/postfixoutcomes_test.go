@@ -9,7 +9,7 @@ import (
 // listen, more lines of the listener's table, says.
 func serveMux(t *testing.T, mux, url, listen string) *daemon {
 	t.Helper()
-	return startSaslauthdListeners(t, fmt.Sprintf("timeout = \"2s\"\n[[listen]]\nprotocol = \"saslauthd\"\nsocket = %q\n%s\n"+
+	return startSaslauthdListeners(t, fmt.Sprintf("timeout = \"4s\"\n[[listen]]\nprotocol = \"saslauthd\"\nsocket = %q\n%s\n"+
 		"[[server]]\nurl = [%q]\n[cache]\npositive_ttl = \"0s\"\nnegative_ttl = \"0s\"\n", mux, listen, url))
 }
 

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -46,6 +47,32 @@ func TestStale(t *testing.T) {
 				c.goesOn()
 			})
 		}
+	}
+}
+
+// Who leaves the macro out in a condition of his own learns it at the first login, not
+// from the log of the first outage.
+func TestStaleMacro(t *testing.T) {
+	conf, err := os.ReadFile(snippet("extended.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	definition := regexp.MustCompile(`(?m)^IMAPAUTHD_FORGET = .*\n`)
+	if !definition.Match(conf) {
+		t.Fatal("extended.conf does not define IMAPAUTHD_FORGET")
+	}
+	file := filepath.Join(shortDir(t), "extended.conf")
+	writeFile(t, file, string(definition.ReplaceAll(conf, nil)))
+	d := serve(t, startIMAP(t, verdicts(users(accounts))).url())
+	openToAll(t, d.socket)
+	e := startExim(t, file, d.socket)
+	c := e.dial(t)
+	if got := c.login("alice", accounts["alice"]); got.code != authTempFail {
+		t.Errorf("got %v, want %d", got, authTempFail)
+	}
+	c.goesOn()
+	if countLines(e.logText(t), "unknown variable", "IMAPAUTHD_FORGET") == 0 {
+		t.Error("Exim's log does not name the macro")
 	}
 }
 
