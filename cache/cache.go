@@ -84,7 +84,7 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 	}
 	f, source := c.flights.find(account, key), proto.SourceFlight
 	if f == nil {
-		f, source = c.begin(account, key, req), proto.SourceIMAP
+		f, source = c.begin(account, key, route, req), proto.SourceIMAP
 	}
 	c.mu.Unlock()
 
@@ -117,8 +117,11 @@ func (c *Cache) look(account, key Key) proto.Verdict {
 }
 
 // begin starts a flight. The caller holds mu.
-func (c *Cache) begin(account, key Key, req *proto.Request) *flight {
-	f := &flight{account: account, key: key, done: make(chan struct{})}
+func (c *Cache) begin(account, key Key, route proto.Route, req *proto.Request) *flight {
+	f := &flight{account: account, key: key, proof: key, done: make(chan struct{})}
+	if route.PerAddress {
+		f.proof = c.keys.entry(proto.Route{Server: route.Server}, req)
+	}
 	c.flights.add(f)
 	own := *req // the caller may be gone before the login ends
 	c.wg.Go(func() { c.fly(f, own) })

@@ -172,28 +172,41 @@ func TestKeysAreExact(t *testing.T) {
 	}
 }
 
-// TestPerAddress: each address is asked for by itself, and then they settle side
-// by side, as app passwords do.
+// TestPerAddress: each address is asked for by itself, which is no password change; and
+// one that comes from any address ends the old password at all of them.
 func TestPerAddress(t *testing.T) {
 	u := &upstream{}
 	u.set("bob", "right")
 	c := newCache(t, u, 10, proto.Route{Server: "s", PerAddress: true})
-	round := func() (cached int) {
+	round := func(password string) (cached, accepted int) {
 		for _, addr := range []string{"", "192.0.2.1", "192.0.2.2", "2001:db8::1"} {
-			req := request("bob", "right")
+			req := request("bob", password)
 			if addr != "" {
 				req.Client = mustAddr(addr)
 			}
-			if c.Authenticate(t.Context(), req); req.Trail.Source == fromCache {
+			verdict, _ := c.Authenticate(t.Context(), req)
+			if req.Trail.Source == fromCache {
 				cached++
 			}
+			if verdict == proto.Accept {
+				accepted++
+			}
 		}
-		return cached
+		return cached, accepted
 	}
-	for i, want := range []int{0, 1, 4} { // new; all but the last were marked; settled
-		if got := round(); got != want {
+	for i, want := range []int{0, 4, 4} {
+		if got, _ := round("right"); got != want {
 			t.Errorf("round %d: got %d answers from the cache want %d", i, got, want)
 		}
+	}
+	u.set("bob", "new")
+	req := request("bob", "new")
+	req.Client = mustAddr("192.0.2.3")
+	if verdict, err := c.Authenticate(t.Context(), req); verdict != proto.Accept {
+		t.Fatalf("the new password: got %v, %v", verdict, err)
+	}
+	if cached, accepted := round("right"); cached != 0 || accepted != 0 {
+		t.Errorf("the old password: %d answers from the cache, %d accepted", cached, accepted)
 	}
 }
 

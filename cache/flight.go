@@ -14,6 +14,7 @@ import (
 // is stored all the same, and a retry finds it.
 type flight struct {
 	account, key Key
+	proof        Key  // see entry
 	void         bool // protected by Cache.mu: the account's generation rose, store nothing
 	left         bool // protected by Cache.mu: a caller has been told TempFail already
 
@@ -106,20 +107,20 @@ func (c *Cache) land(f *flight) (left bool) {
 	now := c.now()
 	switch f.verdict {
 	case proto.Accept:
-		if known := c.positive.find(f.account, f.key, now) != nil; !known {
+		if !c.positive.proved(f.account, f.proof, now) {
 			// A password with no entry: the others may have ended with it. This
 			// holds even for a void flight, for to mark is never wrong.
 			c.positive.mark(f.account)
 			c.flights.raise(f.account, f)
 		}
 		if !f.void && !f.trail.NoStore {
-			c.positive.put(f.account, f.key, now)
+			c.positive.put(f.account, f.key, f.proof, now)
 			c.negative.drop(f.account, f.key)
 		}
 	case proto.Reject:
 		c.positive.drop(f.account, f.key)
 		if !f.void && !f.trail.NoStore {
-			c.negative.put(f.account, f.key, now)
+			c.negative.put(f.account, f.key, f.proof, now)
 		}
 	}
 	return f.left

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -14,6 +15,7 @@ const perAccount = 8
 // entry is one remembered verdict.
 type entry struct {
 	key     Key
+	proof   Key           // the same without the mail client's address, where key has one
 	expires time.Duration // on the cache's clock
 	marked  bool          // positive only: to be proved again before it counts
 }
@@ -51,13 +53,19 @@ func (l *ledger) find(account, key Key, now time.Duration) *entry {
 	return nil
 }
 
+// proved reports whether there is a live entry of these credentials, at any address.
+func (l *ledger) proved(account, proof Key, now time.Duration) bool {
+	entries, ok := l.accounts.Peek(account)
+	return ok && slices.ContainsFunc(*entries, func(e entry) bool { return e.proof == proof && e.expires > now })
+}
+
 // put remembers key for the ledger's lifetime, unmarked. A full account loses the
 // entry that would have expired first.
-func (l *ledger) put(account, key Key, now time.Duration) {
+func (l *ledger) put(account, key, proof Key, now time.Duration) {
 	if l.ttl <= 0 {
 		return
 	}
-	fresh := entry{key: key, expires: now + l.ttl}
+	fresh := entry{key: key, proof: proof, expires: now + l.ttl}
 	entries, ok := l.accounts.Get(account)
 	if !ok {
 		l.accounts.Add(account, &[]entry{fresh})
