@@ -22,12 +22,15 @@ type Frontend interface {
 }
 
 const (
-	// refusalBudget is what a connection past the cap gets: its request is there
-	// already, and there are more like it.
-	refusalBudget = time.Second
+	// refusalBudget is what a connection past the cap gets to send its request, which
+	// is there already, as a rule, and does not change the answer.
+	refusalBudget = 100 * time.Millisecond
 	// refusals is how many connections past the cap are answered at one time;
-	// more wait in the kernel's queue.
-	refusals = 256
+	// more wait in the kernel's queue, for lingerTime or so.
+	refusals = 1024
+	// strangers is how many connections of users who are not in allow are answered
+	// at one time; more are closed at once, so that nobody waits for them.
+	strangers = 64
 	// backlogGrace is how long the queue must be empty, once the socket's file is
 	// gone, to be believed so.
 	backlogGrace = 20 * time.Millisecond
@@ -43,11 +46,11 @@ type Server struct {
 	allow    map[uint32]bool // empty: everybody
 	log      *slog.Logger
 
-	slots, refused chan struct{}
-	ctx            context.Context // ends when the drain is cut
-	cut            context.CancelCauseFunc
-	wg             sync.WaitGroup // the accept loops and the connections
-	limited        limited
+	slots, refused, strangers chan struct{}
+	ctx                       context.Context // ends when the drain is cut
+	cut                       context.CancelCauseFunc
+	wg                        sync.WaitGroup // the accept loops and the connections
+	limited                   limited
 
 	mu      sync.Mutex
 	closing bool // protects the fields below
@@ -62,15 +65,16 @@ func NewServer(cfg *ListenConfig, frontend Frontend, next Authenticator, timeout
 		return nil, err
 	}
 	s := &Server{
-		protocol: cfg.Protocol,
-		frontend: frontend,
-		next:     next,
-		timeout:  timeout,
-		allow:    allow,
-		log:      log.With(KeyFrontend, cfg.Protocol),
-		slots:    make(chan struct{}, cfg.MaxConnections),
-		refused:  make(chan struct{}, refusals),
-		open:     make(map[*Listener]bool),
+		protocol:  cfg.Protocol,
+		frontend:  frontend,
+		next:      next,
+		timeout:   timeout,
+		allow:     allow,
+		log:       log.With(KeyFrontend, cfg.Protocol),
+		slots:     make(chan struct{}, cfg.MaxConnections),
+		refused:   make(chan struct{}, refusals),
+		strangers: make(chan struct{}, strangers),
+		open:      make(map[*Listener]bool),
 	}
 	s.ctx, s.cut = context.WithCancelCause(context.Background())
 	return s, nil
@@ -125,27 +129,29 @@ func (s *Server) Serve(l *Listener) error {
 }
 
 // admit decides who answers: the authenticators, or a refusal in the front-end's
-// own words, for a stranger or past the cap. A stranger never takes a place.
+// own words, for a stranger or past the cap. A stranger never takes a place, nor the
+// accept loop's time.
 func (s *Server) admit(c *net.UnixConn) {
 	conn := &Conn{Conn: c, server: s, next: s.next, budget: s.timeout}
-	slots := s.slots
-	if len(s.allow) > 0 {
-		if uid, err := peerUID(c); err != nil || !s.allow[uid] {
-			s.limited.log(s.log, slog.LevelWarn, "allow", "a local user who is not in allow asked", slog.Any("uid", uid))
-			conn.next, conn.budget = always(ErrDenied), refusalBudget
-			slots = nil
-		}
-	}
-	lane := slots
-	select {
-	case slots <- struct{}{}:
-	default:
+	lane := s.slots
+	if s.isStranger(c) {
+		conn.next, conn.budget = always(ErrDenied), refusalBudget
+		lane = s.strangers
 		select {
-		case slots <- struct{}{}:
-		case s.refused <- struct{}{}:
-			lane = s.refused
-			if slots != nil {
+		case lane <- struct{}{}:
+		default:
+			c.Close()
+			return
+		}
+	} else {
+		select {
+		case lane <- struct{}{}:
+		default:
+			select {
+			case lane <- struct{}{}:
+			case s.refused <- struct{}{}:
 				conn.next, conn.budget = always(ErrBusy), refusalBudget
+				lane = s.refused
 			}
 		}
 	}
@@ -153,6 +159,19 @@ func (s *Server) admit(c *net.UnixConn) {
 		defer func() { <-lane }()
 		s.serve(conn)
 	})
+}
+
+// isStranger reports whether the user at the other end is not in allow.
+func (s *Server) isStranger(c *net.UnixConn) bool {
+	if len(s.allow) == 0 {
+		return false
+	}
+	uid, err := peerUID(c)
+	if err == nil && s.allow[uid] {
+		return false
+	}
+	s.limited.log(s.log, slog.LevelWarn, "allow", "a local user who is not in allow asked", slog.Any("uid", uid))
+	return true
 }
 
 // serve runs the front-end on one connection. A panic ends this one only.

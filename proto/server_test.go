@@ -279,17 +279,22 @@ func TestShutdownTakesTheQueue(t *testing.T) {
 	wg.Wait()
 }
 
-// TestStrangersTakeNoPlace: a user who is not in allow cannot keep others out.
+// TestStrangersTakeNoPlace: users who are not in allow cannot keep others out: they
+// have no places, and past their own few nobody waits for them.
 func TestStrangersTakeNoPlace(t *testing.T) {
 	r := newRig(t, echo, time.Minute, func(c *ListenConfig) { c.MaxConnections, c.Allow = 1, []string{"4294967294"} })
-	for range 3 {
+	for range strangers {
 		r.dial(t)
 	}
-	for len(r.refused) < 3 {
+	for len(r.strangers) < strangers {
 		runtime.Gosched()
 	}
-	if n := len(r.slots); n != 0 {
+	if n := len(r.slots) + len(r.refused); n != 0 {
 		t.Errorf("strangers hold %d places", n)
+	}
+	// The accept loop goes on: one more is closed, with no word and no wait.
+	if reply, err := io.ReadAll(r.dial(t)); len(reply) > 0 || err != nil {
+		t.Errorf("one stranger more: got %q, %v", reply, err)
 	}
 }
 

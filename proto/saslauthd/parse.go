@@ -75,12 +75,14 @@ func (f *Frontend) request(s fields) (proto.Request, error) {
 	return req, req.Validate(f.MaxPassword)
 }
 
-// parseClient reads "ADDRESS;PORT", empty for none. The port may be missing.
+// parseClient reads "ADDRESS;PORT", empty for none. The port may be missing. A zone
+// (fe80::1%eth0) means something on the mail server only, and is left there.
 func parseClient(text string) (netip.AddrPort, error) {
 	if text == "" {
 		return netip.AddrPort{}, nil
 	}
 	host, port, _ := strings.Cut(text, ";")
+	host, _, _ = strings.Cut(host, "%")
 	addr, err := proto.ParseAddress(host)
 	if err != nil {
 		return netip.AddrPort{}, errClient

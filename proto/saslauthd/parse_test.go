@@ -59,6 +59,8 @@ func TestParseAccepts(t *testing.T) {
 		{counted("bob", "secret", "smtp", "", "2001:db8::1;587"), true, proto.Request{Authcid: "bob", Client: addr("[2001:db8::1]:587")}, "secret"},
 		{counted("bob", "secret", "smtp", "", "::ffff:192.0.2.1;587"), true, proto.Request{Authcid: "bob", Client: addr("192.0.2.1:587")}, "secret"},
 		{counted("bob", "secret", "smtp", "", "192.0.2.1"), true, proto.Request{Authcid: "bob", Client: addr("192.0.2.1:0")}, "secret"},
+		{counted("bob", "secret", "smtp", "", "fe80::1%eth0;587"), true, proto.Request{Authcid: "bob", Client: addr("[fe80::1]:587")}, "secret"},
+		{counted("bob", "secret", "smtp", "", "fe80::1%\"\r\n;587"), true, proto.Request{Authcid: "bob", Client: addr("[fe80::1]:587")}, "secret"},
 		// Bytes behind it.
 		{counted("bob", "secret", "smtp", "", "192.0.2.1;587", "eve", "secret"), true, proto.Request{Authcid: "bob", Client: addr("192.0.2.1:587")}, "secret"},
 	}
@@ -118,7 +120,6 @@ func TestParseRefuses(t *testing.T) {
 		{counted("bob", "secret", "smtp", "", "192.0.2.1;+1"), later},
 		{counted("bob", "secret", "smtp", "", "192.0.2.1;1;2"), later},
 		{counted("bob", "secret", "smtp", "", ";587"), later},
-		{counted("bob", "secret", "smtp", "", "fe80::1%eth0;587"), later},
 		{counted("bob", "", "smtp", "", "nowhere"), later}, // syntax first
 	}
 	for _, tt := range tests {
