@@ -14,6 +14,7 @@ import (
 type saslauthd struct {
 	socket string
 	out    *output
+	kill   func() // ends all of its processes at once
 }
 
 // startSaslauthd runs it for an IMAP server on the loopback. Options such as "-r" and
@@ -28,9 +29,12 @@ func startSaslauthd(t testing.TB, dir string, imapPort int, options ...string) *
 	startGroup(t, cmd)
 	done := make(chan struct{})
 	go func() { cmd.Wait(); close(done) }()
-	t.Cleanup(func() {
+	s.kill = func() {
 		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 		<-done
+	}
+	t.Cleanup(func() {
+		s.kill()
 		if t.Failed() {
 			t.Logf("saslauthd said:\n%.20000s", s.out)
 		}
