@@ -64,6 +64,7 @@ func TestSaslauthdHammer(t *testing.T) {
 		}
 	}
 	within(t, start, patience)
+	d.stop() // and all of its log is there
 	if n := countLines(d.out.String(), "request refused", "verdict=tempfail", "no verdict within the time limit"); n != 1 {
 		t.Errorf("the log tells of the stalled ones %d times, want once", n)
 	}
