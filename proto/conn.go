@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -18,15 +19,44 @@ const lingerTime = time.Second
 // Conn is one client's connection, with what a front-end needs to answer it.
 type Conn struct {
 	net.Conn
-	server *Server
-	next   Authenticator
-	budget time.Duration
+	server  *Server
+	next    Authenticator
+	budget  time.Duration
+	refusal *Refusal // what is answered whatever is asked; nil: the connection is admitted
+}
+
+// refuse has every question on the connection answered by r, within refusalBudget.
+func (c *Conn) refuse(r *Refusal) { c.next, c.budget, c.refusal = always(r), refusalBudget, r }
+
+// Refused reports whether whatever is asked here will be refused. Such a connection as a
+// whole may last for one budget, see Limit.
+func (c *Conn) Refused() bool { return c.refusal != nil }
+
+// Limit starts a budget that leaves the connection's deadlines alone: that of one of
+// several requests on it.
+func (c *Conn) Limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, c.budget, ErrDeadline)
+}
+
+// OnDrain calls f, in a goroutine of its own, once the Server begins to drain, which
+// may be at once. A connection that stays open between requests must then end as soon
+// as none is in progress. stop is that of context.AfterFunc.
+func (c *Conn) OnDrain(f func()) (stop func() bool) { return context.AfterFunc(c.server.draining, f) }
+
+// Guard calls f. A panic in it is logged and ends f only.
+func (c *Conn) Guard(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.server.log.Error("panic in a connection", "stack", string(debug.Stack()), KeyErr, v)
+		}
+	}()
+	f()
 }
 
 // Begin starts a request's budget. Reads on the connection end with it, writes
 // do not: the reply must get out.
 func (c *Conn) Begin(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.budget, ErrDeadline)
+	ctx, cancel := c.Limit(ctx)
 	expired := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		c.SetReadDeadline(time.Unix(1, 0))
@@ -70,10 +100,21 @@ func (c *Conn) Decide(ctx context.Context, start time.Time, req *Request) (verdi
 			verdict, err = TempFail, errors.New("panic")
 			c.server.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
 		}
-		c.report(start, req, verdict, err)
+		c.report(start, decision{
+			authcid: req.Authcid, authzid: req.Authzid, client: req.Client, session: req.Session, trail: req.Trail,
+		}, verdict, err)
 	}()
 	verdict, err = c.next.Authenticate(ctx, req)
 	return verdict
+}
+
+// decision is what a log line says beside the verdict.
+type decision struct {
+	authcid, authzid string
+	mechanism        string // of a relayed exchange
+	client           netip.AddrPort
+	session          string
+	trail            Trail
 }
 
 // Refuse logs a verdict of the front-end's own, if there is a reason. Strangers cause
@@ -92,18 +133,20 @@ func (c *Conn) Refuse(r *Refusal) Verdict {
 }
 
 // report writes the line of one decision: verdicts that were asked for at info,
-// remembered ones at debug, no verdict at warn. What a full listener refuses is
+// remembered ones and what the client gave up at debug, no verdict at warn. What a full listener refuses is
 // limited: there is more of it than of anything else.
-func (c *Conn) report(start time.Time, req *Request, verdict Verdict, err error) {
+func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 	s := c.server
 	level := slog.LevelInfo
 	switch {
+	case errors.Is(err, ErrAborted):
+		level = slog.LevelDebug
 	case verdict == TempFail:
 		level = slog.LevelWarn
 		if err == nil {
 			err = errors.New("no reason given")
 		}
-	case req.Trail.Source == SourceCache:
+	case d.trail.Source == SourceCache:
 		level = slog.LevelDebug
 	}
 	switch err {
@@ -117,18 +160,21 @@ func (c *Conn) report(start time.Time, req *Request, verdict Verdict, err error)
 		return
 	}
 	attrs := make([]slog.Attr, 0, 10)
-	attrs = append(attrs, slog.String(KeyAuthcid, LogName(req.Authcid)))
-	if req.Authzid != "" && req.Authzid != req.Authcid {
-		attrs = append(attrs, slog.String(KeyAuthzid, LogName(req.Authzid)))
+	attrs = append(attrs, slog.String(KeyAuthcid, LogName(d.authcid)))
+	if d.authzid != "" && d.authzid != d.authcid {
+		attrs = append(attrs, slog.String(KeyAuthzid, LogName(d.authzid)))
 	}
-	if req.Client.Addr().IsValid() {
-		attrs = append(attrs, slog.String(KeyRIP, req.Client.Addr().String()))
+	if d.mechanism != "" {
+		attrs = append(attrs, slog.String(KeyMechanism, d.mechanism))
 	}
-	if req.Session != "" {
-		attrs = append(attrs, slog.String(KeySession, req.Session))
+	if d.client.Addr().IsValid() {
+		attrs = append(attrs, slog.String(KeyRIP, d.client.Addr().String()))
 	}
-	attrs = append(attrs, slog.String(KeyVerdict, verdict.String()), slog.String(KeySource, string(req.Trail.Source)),
-		slog.String(KeyServer, req.Trail.Server), slog.Duration(KeyElapsed, time.Since(start)))
+	if d.session != "" {
+		attrs = append(attrs, slog.String(KeySession, d.session))
+	}
+	attrs = append(attrs, slog.String(KeyVerdict, verdict.String()), slog.String(KeySource, string(d.trail.Source)),
+		slog.String(KeyServer, d.trail.Server), slog.Duration(KeyElapsed, time.Since(start)))
 	if err != nil {
 		attrs = append(attrs, slog.Any(KeyErr, err))
 	}
@@ -146,6 +192,25 @@ func (c *Conn) Finish(reply string) {
 	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		hc.CloseWrite()
 	}
+	c.SetReadDeadline(time.Now().Add(lingerTime))
+	io.Copy(io.Discard, c.Conn)
+}
+
+// Hangup ends a connection on which the client may write at any time, and which it
+// would otherwise keep. Replies that are under way arrive, the client's next write
+// fails, and what it wrote before is taken out, so that closing does not reset the
+// connection: on a UNIX socket nothing comes in any more after shutdown(2), so there is
+// nothing to wait for.
+func (c *Conn) Hangup() {
+	hc, ok := c.Conn.(interface {
+		CloseRead() error
+		CloseWrite() error
+	})
+	if !ok {
+		return
+	}
+	hc.CloseRead() // first: who sees the end must not be able to write
+	hc.CloseWrite()
 	c.SetReadDeadline(time.Now().Add(lingerTime))
 	io.Copy(io.Discard, c.Conn)
 }

@@ -10,16 +10,17 @@ import (
 
 // Keys of the log, beside slog's own. They are fixed: filters depend on them.
 const (
-	KeyFrontend = "frontend" // protocol of the listener
-	KeyAuthcid  = "authcid"  // the account, quoted where it needs to be
-	KeyAuthzid  = "authzid"  // the account to act as, if another
-	KeyRIP      = "rip"      // the mail client's address
-	KeySession  = "session"  // the mail server's name for the session
-	KeyVerdict  = "verdict"  // accept, reject or tempfail
-	KeySource   = "source"   // the link that decided, see Source
-	KeyServer   = "server"   // name of the configured server
-	KeyElapsed  = "elapsed"  // from the request's arrival to its verdict
-	KeyErr      = "err"      // why; always last
+	KeyFrontend  = "frontend"  // protocol of the listener
+	KeyAuthcid   = "authcid"   // the account, quoted where it needs to be
+	KeyAuthzid   = "authzid"   // the account to act as, if another
+	KeyMechanism = "mechanism" // the SASL mechanism, if it was relayed
+	KeyRIP       = "rip"       // the mail client's address
+	KeySession   = "session"   // the mail server's name for the session
+	KeyVerdict   = "verdict"   // accept, reject or tempfail
+	KeySource    = "source"    // the link that decided, see Source
+	KeyServer    = "server"    // name of the configured server
+	KeyElapsed   = "elapsed"   // from the request's arrival to its verdict
+	KeyErr       = "err"       // why; always last
 )
 
 // maxName is how much of a name goes into a log line, in bytes: names in use are

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -49,6 +48,8 @@ type Server struct {
 	slots, refused, strangers chan struct{}
 	ctx                       context.Context // ends when the drain is cut
 	cut                       context.CancelCauseFunc
+	draining                  context.Context // ends when Shutdown begins
+	drain                     context.CancelFunc
 	wg                        sync.WaitGroup // the accept loops and the connections
 	limited                   limited
 
@@ -77,6 +78,7 @@ func NewServer(cfg *ListenConfig, frontend Frontend, next Authenticator, timeout
 		open:      make(map[*Listener]bool),
 	}
 	s.ctx, s.cut = context.WithCancelCause(context.Background())
+	s.draining, s.drain = context.WithCancel(context.Background())
 	return s, nil
 }
 
@@ -135,7 +137,7 @@ func (s *Server) admit(c *net.UnixConn) {
 	conn := &Conn{Conn: c, server: s, next: s.next, budget: s.timeout}
 	lane := s.slots
 	if s.isStranger(c) {
-		conn.next, conn.budget = always(ErrDenied), refusalBudget
+		conn.refuse(ErrDenied)
 		lane = s.strangers
 		select {
 		case lane <- struct{}{}:
@@ -150,7 +152,7 @@ func (s *Server) admit(c *net.UnixConn) {
 			select {
 			case lane <- struct{}{}:
 			case s.refused <- struct{}{}:
-				conn.next, conn.budget = always(ErrBusy), refusalBudget
+				conn.refuse(ErrBusy)
 				lane = s.refused
 			}
 		}
@@ -177,12 +179,7 @@ func (s *Server) isStranger(c *net.UnixConn) bool {
 // serve runs the front-end on one connection. A panic ends this one only.
 func (s *Server) serve(c *Conn) {
 	defer c.Close()
-	defer func() {
-		if v := recover(); v != nil {
-			s.log.Error("panic in a connection", "stack", string(debug.Stack()), KeyErr, v)
-		}
-	}()
-	s.frontend.Serve(s.ctx, c)
+	c.Guard(func() { s.frontend.Serve(s.ctx, c) })
 }
 
 func (s *Server) isClosing() bool {
@@ -202,6 +199,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		l.SetDeadline(time.Now().Add(backlogGrace))
 	}
 	s.mu.Unlock()
+	s.drain()
 
 	drained := make(chan struct{})
 	go func() {
