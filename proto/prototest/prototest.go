@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,9 +34,22 @@ var Door = proto.AuthenticatorFunc(func(_ context.Context, req *proto.Request) (
 // Listen serves the front-end until the test ends, and returns the socket's path.
 func Listen(t testing.TB, frontend proto.Frontend, timeout time.Duration) string {
 	t.Helper()
+	path, _ := Serve(t, frontend, timeout, 0, nil)
+	return path
+}
+
+// Serve is Listen for a front-end that keeps its connections: it may have
+// maxConnections of them (0: the default), and stop ends it before the test does.
+func Serve(t testing.TB, frontend proto.Frontend, timeout time.Duration, maxConnections int, log *slog.Logger) (path string, stop func()) {
+	t.Helper()
 	cfg := proto.DefaultListen("readsocket") // of which only the limits matter here
 	cfg.Socket = filepath.Join(t.TempDir(), "s")
-	log := slog.New(slog.DiscardHandler)
+	if maxConnections > 0 {
+		cfg.MaxConnections = maxConnections
+	}
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	server, err := proto.NewServer(&cfg, frontend, Door, timeout, log)
 	if err != nil {
 		t.Fatal(err)
@@ -46,7 +60,7 @@ func Listen(t testing.TB, frontend proto.Frontend, timeout time.Duration) string
 	}
 	done := make(chan error)
 	go func() { done <- server.Serve(l) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		if err := server.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -54,7 +68,8 @@ func Listen(t testing.TB, frontend proto.Frontend, timeout time.Duration) string
 			t.Error(err)
 		}
 	})
-	return cfg.Socket
+	t.Cleanup(stop)
+	return cfg.Socket, stop
 }
 
 // Exchange sends the parts one by one, and reads the reply to its end. half: half-close
