@@ -14,7 +14,7 @@ import (
 var defaultFile = "/etc/imapauthd.toml"
 
 // protocols are the front-ends that "serve" can start.
-var protocols = []string{"readsocket", "saslauthd"}
+var protocols = []string{"readsocket", "saslauthd", "dovecot"}
 
 // config is the whole configuration, in the order of the file. Each table is
 // described where its room is.

@@ -59,7 +59,7 @@ func TestMistakes(t *testing.T) {
 		{"unknown table in a table", "[log]\n  [ log.file ]\npath = \"x\"\n",
 			`f:2:9: log.file: unknown key (one of: level, format)`},
 		{"unknown table in an element", "[[listen]]\n[[listen]]\nsocket = \"/a\"\n[listen.tls]\nx = 1\n",
-			`f:4:9: listen.tls: unknown key (one of: protocol, socket, mode, group, allow, max_connections, realm)`},
+			`f:4:9: listen.tls: unknown key (one of: protocol, socket, mode, group, allow, max_connections, realm, mechanisms, require_secured)`},
 		{"unknown dotted key", "log.file.path = \"x\"\n",
 			`f:1:5: log.file: unknown key (one of: level, format)`},
 		{"unknown key in quotes", "[log]\n\"le vel\" = \"info\"\n",
@@ -138,11 +138,23 @@ func TestMistakes(t *testing.T) {
 		{"format", "[log]\nformat = \"xml\"\n",
 			`f:2:10: log.format: "xml" is not a format (one of: auto, text, json)`},
 		{"protocol", "[[listen]]\nprotocol = \"pop3\"\n",
-			`f:2:12: listen.protocol: unknown protocol "pop3" (one of: readsocket, saslauthd)`},
+			`f:2:12: listen.protocol: unknown protocol "pop3" (one of: readsocket, saslauthd, dovecot)`},
 		{"realm", "[[listen]]\nprotocol = \"saslauthd\"\nrealm = \"strip\"\n",
 			`f:3:9: listen.realm: "strip" is neither "join" nor "ignore"`},
 		{"realm without saslauthd", "[[listen]]\nrealm = \"ignore\"\n",
 			`f:2:9: listen.realm: only saslauthd's clients tell a realm (leave it out for protocol = "readsocket")`},
+		{"mechanism", "[[listen]]\nprotocol = \"dovecot\"\nmechanisms = [\n  \"PLAIN\",\n  \"scram\",\n]\n",
+			`f:5:3: listen.mechanisms: "scram" is not a mechanism's name (write PLAIN, or -PLAIN for all but it)`},
+		{"mechanisms, and all but others", "[[listen]]\nprotocol = \"dovecot\"\nmechanisms = [\"PLAIN\", \"-LOGIN\"]\n",
+			`f:3:24: listen.mechanisms: "-LOGIN": either all names have a - before them (all but these) or none has (only these)`},
+		{"mechanism that nobody can relay", "[[listen]]\nprotocol = \"dovecot\"\nmechanisms = [\"GSSAPI\"]\n",
+			`f:3:15: listen.mechanisms: "GSSAPI" cannot be relayed`},
+		{"mechanisms without dovecot", "[[listen]]\nmechanisms = [\"PLAIN\"]\n",
+			`f:2:14: listen.mechanisms: only dovecot's clients are told mechanisms (leave it out for protocol = "readsocket")`},
+		{"require_secured without dovecot", "[[listen]]\nprotocol = \"saslauthd\"\nrequire_secured = true\n",
+			`f:3:19: listen.require_secured: only dovecot's clients tell whether there is TLS (leave it out for protocol = "saslauthd")`},
+		{"dovecot's default socket twice", "[[listen]]\nprotocol = \"dovecot\"\n[[listen]]\nprotocol = \"dovecot\"\n",
+			`f:3:1: listen.socket: another [[listen]] has the socket "/run/imapauthd/auth-client" (give each its own)`},
 		{"element's table", "[[listen]]\n[[listen]]\nsocket = \"x\"\n",
 			`f:3:10: listen.socket: "x" is neither an absolute path nor systemd:NAME`},
 		{"indented table", "[[server]]\n  [[server]]\n  domains = [\"b\"]\n",
@@ -281,6 +293,8 @@ func TestRoundTrip(t *testing.T) {
 	odd.Listen[0].Socket = "/run/\"quoted\"\\back\\\ttab\x01\x7f/ünïcode 🔑.sock"
 	odd.Listen[0].Mode = 0o002
 	odd.Listen[0].Allow = []string{"root", "0"}
+	odd.Listen = append(odd.Listen, proto.DefaultListen("dovecot"))
+	odd.Listen[1].Mechanisms, odd.Listen[1].RequireSecured = []string{"-PLAIN", "-LOGIN"}, true
 	odd.Server[0].URL = []imap.URL{{Scheme: "unix", Path: "/run/imap.sock"}, {Scheme: "imap", Host: "::1", Port: 1143}}
 	odd.Server = append(odd.Server, imap.DefaultConfig())
 	odd.Server[1].Name, odd.Server[1].Domains = "found", []string{"example.com"}

@@ -10,6 +10,7 @@ import (
 	"imapauthd/cache"
 	"imapauthd/imap"
 	"imapauthd/proto"
+	"imapauthd/proto/dovecot"
 	"imapauthd/proto/readsocket"
 	"imapauthd/proto/saslauthd"
 )
@@ -20,6 +21,7 @@ type daemon struct {
 	grace   time.Duration // for the drain
 	router  *imap.Router
 	cache   *cache.Cache
+	relay   relay
 	servers []*proto.Server
 	wg      sync.WaitGroup // the accept loops
 }
@@ -59,7 +61,7 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 
 // listen opens one listener and serves it.
 func (d *daemon) listen(lc *proto.ListenConfig, cfg *config, door proto.Authenticator) error {
-	server, err := proto.NewServer(lc, frontend(lc, cfg.MaxPassword), door, time.Duration(cfg.Timeout), d.log)
+	server, err := proto.NewServer(lc, d.frontend(lc, cfg.MaxPassword), door, time.Duration(cfg.Timeout), d.log)
 	if err != nil {
 		return err
 	}
@@ -77,10 +79,26 @@ func (d *daemon) listen(lc *proto.ListenConfig, cfg *config, door proto.Authenti
 	return nil
 }
 
+// relay is what carries the mechanisms in which this daemon sees no password. The zero
+// value carries none.
+type relay struct {
+	relayer    proto.Relayer
+	mechanisms proto.MechanismsFunc
+}
+
 // frontend speaks the listener's protocol.
-func frontend(lc *proto.ListenConfig, maxPassword int) proto.Frontend {
-	if lc.Protocol == "saslauthd" {
+func (d *daemon) frontend(lc *proto.ListenConfig, maxPassword int) proto.Frontend {
+	switch lc.Protocol {
+	case "saslauthd":
 		return &saslauthd.Frontend{MaxPassword: maxPassword, JoinRealm: lc.Realm == proto.RealmJoin}
+	case "dovecot":
+		return &dovecot.Frontend{
+			MaxPassword:    maxPassword,
+			Mechanisms:     lc.Mechanisms,
+			RequireSecured: lc.RequireSecured,
+			Relayer:        d.relay.relayer,
+			Relayable:      d.relay.mechanisms,
+		}
 	}
 	return &readsocket.Frontend{MaxPassword: maxPassword}
 }

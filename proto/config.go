@@ -73,7 +73,7 @@ func (m Mode) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%04o", ui
 
 // ListenConfig is one [[listen]] table: a socket and the protocol spoken on it.
 type ListenConfig struct {
-	// Protocol is the front-end: "readsocket" or "saslauthd".
+	// Protocol is the front-end: "readsocket", "saslauthd" or "dovecot".
 	Protocol string `toml:"protocol"`
 	// Socket is an absolute path, or "systemd:NAME" for a passed socket.
 	Socket string `toml:"socket"`
@@ -89,6 +89,12 @@ type ListenConfig struct {
 	// Realm says what becomes of a realm that stands beside the account
 	// (protocol "saslauthd"): "join", account@realm, or "ignore".
 	Realm string `toml:"realm"`
+	// Mechanisms are the SASL mechanisms that are announced (protocol "dovecot"):
+	// these, or with "-" before each all but these; empty: all there are.
+	Mechanisms []string `toml:"mechanisms"`
+	// RequireSecured refuses mechanisms that hand over the password, or a token,
+	// to a mail client that is not under TLS (protocol "dovecot").
+	RequireSecured bool `toml:"require_secured"`
 }
 
 // The values of ListenConfig.Realm.
@@ -101,8 +107,11 @@ const (
 // for "readsocket" that of a daemon that was told nothing.
 func DefaultListen(protocol string) ListenConfig {
 	socket := "/run/imapauthd/readsocket.sock"
-	if protocol == "saslauthd" {
+	switch protocol {
+	case "saslauthd":
 		socket = "/run/saslauthd/mux" // where its clients look (PATH_SASLAUTHD_RUNDIR)
+	case "dovecot":
+		socket = "/run/imapauthd/auth-client" // Dovecot's own name for it
 	}
 	return ListenConfig{
 		Protocol:       protocol,
@@ -111,6 +120,7 @@ func DefaultListen(protocol string) ListenConfig {
 		Allow:          []string{},
 		MaxConnections: 1024,
 		Realm:          RealmJoin,
+		Mechanisms:     []string{},
 	}
 }
 
@@ -154,6 +164,31 @@ func (c *ListenConfig) Validate(protocols []string) error {
 	}
 	if c.Realm == RealmIgnore && c.Protocol != "saslauthd" {
 		return BadKey("realm", "only saslauthd's clients tell a realm (leave it out for protocol = %q)", c.Protocol)
+	}
+	return c.validateMechanisms()
+}
+
+// validateMechanisms checks the keys of protocol "dovecot".
+func (c *ListenConfig) validateMechanisms() error {
+	if c.Protocol != "dovecot" {
+		if len(c.Mechanisms) > 0 {
+			return BadKey("mechanisms", "only dovecot's clients are told mechanisms (leave it out for protocol = %q)", c.Protocol)
+		}
+		if c.RequireSecured {
+			return BadKey("require_secured", "only dovecot's clients tell whether there is TLS (leave it out for protocol = %q)", c.Protocol)
+		}
+	}
+	for i, entry := range c.Mechanisms {
+		key := fmt.Sprintf("mechanisms[%d]", i)
+		name, forbidden := strings.CutPrefix(entry, "-")
+		switch {
+		case !MechanismName(name) || name[0] == '-':
+			return BadKey(key, "%q is not a mechanism's name (write PLAIN, or -PLAIN for all but it)", entry)
+		case forbidden != strings.HasPrefix(c.Mechanisms[0], "-"):
+			return BadKey(key, "%q: either all names have a - before them (all but these) or none has (only these)", entry)
+		case !forbidden && !Relayable(name):
+			return BadKey(key, "%q cannot be relayed", entry)
+		}
 	}
 	return nil
 }

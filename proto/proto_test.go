@@ -102,12 +102,25 @@ func TestListenConfig(t *testing.T) {
 		{func(c *ListenConfig) { c.Realm = "drop" }, "realm"},
 		{func(c *ListenConfig) { c.Realm = "ignore" }, "realm"},
 		{func(c *ListenConfig) { *c = DefaultListen("saslauthd"); c.Realm = "ignore" }, ""},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot") }, ""},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.RequireSecured = true }, ""},
+		{func(c *ListenConfig) { c.RequireSecured = true }, "require_secured"},
+		{func(c *ListenConfig) { c.Mechanisms = []string{"PLAIN"} }, "mechanisms"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"PLAIN", "XOAUTH2"} }, ""},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"-PLAIN", "-GSSAPI"} }, ""},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"-PLAIN", "LOGIN"} }, "mechanisms[1]"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"PLAIN", "-LOGIN"} }, "mechanisms[1]"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"PLAIN", "GSSAPI"} }, "mechanisms[1]"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"plain"} }, "mechanisms[0]"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"-"} }, "mechanisms[0]"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"--PLAIN"} }, "mechanisms[0]"},
+		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{""} }, "mechanisms[0]"},
 	}
 	for _, tt := range tests {
 		c := DefaultListen("readsocket")
 		tt.change(&c)
 		var key string
-		if err, ok := c.Validate([]string{"readsocket", "saslauthd"}).(*KeyError); ok {
+		if err, ok := c.Validate([]string{"readsocket", "saslauthd", "dovecot"}).(*KeyError); ok {
 			key = err.Key
 		}
 		if key != tt.key {
