@@ -62,6 +62,7 @@ func (p *pool) dial() {
 			p.log.Info("the server can be reached again", "after", down.Round(time.Millisecond))
 		}
 		p.demand.dialled(now.Sub(start))
+		p.seen = sight{conn.offer, now}
 		p.place(conn)
 		p.topUp()
 		return

@@ -29,6 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //
 //	# free text
 //	login: ACCOUNT PASSWORD [AUTHZID]   ; Go-quoted where quotes stand
+//	relay: MECHANISM [INITIAL]          ; in place of login; see relayed
 //	config: KEY = VALUE                 ; optional, again for more; of [[server]]
 //	rip: ADDRESS                        ; optional
 //	budget: DURATION                    ; optional; 5s
@@ -47,7 +48,8 @@ type dialogue struct {
 	want        string
 	text, not   string
 	connections [][]string
-	config      string // TOML
+	config      string   // TOML
+	relay       *relayed // nil: a login
 }
 
 func readDialogue(t *testing.T, file string) *dialogue {
@@ -72,6 +74,10 @@ func readDialogue(t *testing.T, file string) *dialogue {
 			d.req.Authcid, d.req.Password, d.req.Authzid = words[0], proto.NewPassword(words[1]), words[2]
 		case key == "config":
 			d.config += value + "\n"
+		case key == "relay" || d.relay != nil && d.relay.line(t, key, value):
+			if key == "relay" {
+				d.relay = newRelayed(value)
+			}
 		case key == "rip":
 			d.req.Client = netip.AddrPortFrom(netip.MustParseAddr(value), 0)
 		case key == "budget":
@@ -86,6 +92,9 @@ func readDialogue(t *testing.T, file string) *dialogue {
 	}
 	if err != nil || d.want == "" {
 		t.Fatalf("%s: %v", file, err)
+	}
+	if d.relay != nil && len(d.connections[0]) == 0 {
+		d.connections = nil // nobody is asked
 	}
 	return d
 }
@@ -180,7 +189,7 @@ func (d *dialogue) run(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeoutCause(t.Context(), d.budget, proto.ErrDeadline)
 	defer cancel()
-	verdict, verr := router.Authenticate(ctx, &d.req)
+	verdict, verr := d.ask(ctx, t, router)
 	l.Close()
 	router.Close()
 	if err := <-played; err != nil {
@@ -196,6 +205,14 @@ func (d *dialogue) run(t *testing.T) {
 	if d.not != "" && strings.Contains(text, d.not) {
 		t.Errorf("the error shows %q: %q", d.not, text)
 	}
+}
+
+// ask asks what the dialogue is about.
+func (d *dialogue) ask(ctx context.Context, t *testing.T, r *Router) (proto.Verdict, error) {
+	if d.relay != nil {
+		return d.relay.run(ctx, t, r, d)
+	}
+	return r.Authenticate(ctx, &d.req)
 }
 
 // newRouter returns a router with one server.

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// guard is the net.Conn under imapclient for the time of one login. The library
+// guard is the net.Conn under imapclient for the time of one login, or with turns of
+// one exchange for somebody else. The library
 // believes what it reads and waits as long as it takes; the guard gives it a
 // made-up greeting and after that only what one login can have as an answer:
 //
@@ -30,24 +31,25 @@ import (
 // After the login's answer the library reads the end of the stream and lets go; the
 // connection itself stays open for whoever owns it.
 type guard struct {
-	conn     *warmConn
-	in       *lineReader
-	password string // for what must not be shown
+	conn  *warmConn
+	in    *lineReader
+	turns *turns // nil: a login, whose messages are all known
 
 	line []byte // the library's line in the making; Write only
 
-	mu      sync.Mutex
-	feed    []byte // protects all below; what Read returns next
-	ahead   []byte // the ID command, until it is sent
-	tag     string // of the login, once it is out
-	sasl    bool   // it is AUTHENTICATE, not LOGIN
-	owed    int    // responses that the mechanism has left
-	literal int    // bytes of a literal that the library has yet to write
-	waits   bool   // the server must ask for that literal first
-	sent    bool   // the credentials are out, whole
-	answer  status // the tagged answer
-	done    bool   // it came
-	err     error  // why the guard closed the connection
+	mu       sync.Mutex
+	password string // protects all below; for what must not be shown
+	feed     []byte // what Read returns next
+	ahead    []byte // the ID command, until it is sent
+	tag      string // of the login, once it is out
+	sasl     bool   // it is AUTHENTICATE, not LOGIN
+	owed     int    // responses that the mechanism has left
+	literal  int    // bytes of a literal that the library has yet to write
+	waits    bool   // the server must ask for that literal first
+	sent     bool   // the credentials are out, whole
+	answer   status // the tagged answer
+	done     bool   // it came
+	err      error  // why the guard closed the connection
 }
 
 // idTag marks the ID command; the library's own tags begin with T.
@@ -112,6 +114,9 @@ func (g *guard) Read(p []byte) (int, error) {
 // filter decides what one line of the server is. The caller holds mu.
 func (g *guard) filter(line []byte) error {
 	if len(line) > 0 && line[0] == '+' {
+		if g.turns != nil {
+			return g.passOn(line)
+		}
 		return g.challenge()
 	}
 	s, ok := parseStatus(line)
@@ -217,6 +222,9 @@ var literalAtEnd = regexp.MustCompile(`\{(\d{1,9})\+?\}\r?\n?$`)
 // wrote takes note of a whole line of the library, and mends it in place. The
 // caller holds mu.
 func (g *guard) wrote(line []byte) error {
+	if g.turns != nil {
+		return g.relayed(line)
+	}
 	if g.tag == "" {
 		words := strings.Fields(string(line))
 		if len(words) < 3 {
@@ -264,6 +272,9 @@ func (g *guard) fail(err error) {
 		g.err = err
 	}
 	g.mu.Unlock()
+	if g.turns != nil {
+		g.turns.gone(err)
+	}
 	g.conn.base.Close()
 }
 

@@ -63,6 +63,8 @@ type pool struct {
 	waiting []*waiter   // the longest waiting first
 	open    int         // connections of every kind: dialling, warm, in use, closing
 	dialing int
+	relays  int // exchanges whose clients may be thinking
+	seen    sight
 	health  health
 	demand  demand
 	reaper  *time.Timer // runs while there are idle connections

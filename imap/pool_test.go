@@ -2,6 +2,7 @@ package imap
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,9 @@ type farm struct {
 	mute                bool // no greeting
 	bye                 bool // for a greeting
 	byeEvery            int  // so many connections; 0: none
+
+	greeting string                                    // empty: with AUTH=PLAIN
+	answer   func(c net.Conn, line func() string) bool // to a command, up to its end; false: hang up
 
 	mu                        sync.Mutex
 	conns                     map[net.Conn]bool // protects all below; the server's ends
@@ -95,7 +99,10 @@ func (f *farm) serve(c net.Conn) {
 		return
 	}
 	if !mute {
-		io.WriteString(c, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready\r\n")
+		f.mu.Lock()
+		greeting := cmp.Or(f.greeting, "* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] ready")
+		f.mu.Unlock()
+		io.WriteString(c, greeting+"\r\n")
 	}
 	in := bufio.NewReader(c)
 	for {
@@ -109,6 +116,12 @@ func (f *farm) serve(c net.Conn) {
 		f.mu.Lock()
 		f.logins++
 		f.mu.Unlock()
+		if f.answer != nil && words[1] == "AUTHENTICATE" {
+			if !f.answer(c, func() string { line, _ := in.ReadString('\n'); return strings.TrimSpace(line) }) {
+				return
+			}
+			continue
+		}
 		fmt.Fprintf(c, "%s OK in\r\n", words[0])
 	}
 }

@@ -15,7 +15,7 @@ import (
 type warmConn struct {
 	raw  net.Conn // what the bytes go through: TCP, UNIX or TLS
 	base net.Conn // the socket itself, which is closed and looked at
-	caps caps
+	offer
 	tls  *tls.Config // that was in force
 	born time.Time
 	kept bool // it was kept warm, and may have died meanwhile
@@ -61,7 +61,7 @@ func preamble(ctx context.Context, base net.Conn, u URL, strict bool, tc *tls.Co
 		return nil, context.Cause(ctx)
 	}
 	ok = true
-	return &warmConn{raw: p.raw, base: base, caps: p.caps, tls: tc, born: time.Now()}, nil
+	return &warmConn{raw: p.raw, base: base, offer: offer{p.caps, p.cyrus}, tls: tc, born: time.Now()}, nil
 }
 
 // deadlineCause says why a deadline that ctx set was reached.
@@ -79,6 +79,7 @@ type preambler struct {
 	tls       *tls.Config
 	in        *lineReader
 	caps      caps
+	cyrus     bool // by its greeting
 }
 
 // handshake puts TLS on the connection.
@@ -108,6 +109,7 @@ func (p *preambler) greet(ctx context.Context, u URL) error {
 	case s.typ != "OK":
 		return errors.New("the greeting is not IMAP's")
 	}
+	p.cyrus = isCyrus(line)
 	if s.code == "CAPABILITY" {
 		p.caps = parseCaps(s.args)
 	} else if err := p.capability(); err != nil {

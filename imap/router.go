@@ -1,6 +1,7 @@
 // Package imap asks IMAP servers. Its Router is the Authenticator at the end of
 // the stack: it picks the server by the account's domain, takes a connection from
-// that server's pool, logs in, and turns the answer into a verdict by one table.
+// that server's pool, logs in, and turns the answer into a verdict by one table. It is
+// the Relayer too: exchanges whose messages a mail client makes go the same way.
 //
 // imapclient is the IMAP client. What it lacks for this task (deadlines, bounds,
 // disbelief) lies beneath it in preamble.go and guard.go.
@@ -21,6 +22,7 @@ type Router struct {
 	exact    map[string]*server // by domain, canonical
 	below    map[string]*server // by the domain behind "*."
 	fallback *server            // nil: accounts of other domains are refused
+	log      *slog.Logger
 }
 
 var _ proto.Authenticator = (*Router)(nil)
@@ -32,6 +34,7 @@ func NewRouter(cfgs []Config, log *slog.Logger) (*Router, error) {
 		byName: make(map[string]*server),
 		exact:  make(map[string]*server),
 		below:  make(map[string]*server),
+		log:    log,
 	}
 	for _, cfg := range cfgs {
 		s, err := newServer(cfg, log)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"imapauthd/proto"
@@ -21,6 +22,9 @@ type server struct {
 	pools []*pool
 	found map[string]*discovery // by canonical domain; nil: there are URLs
 	log   *slog.Logger
+
+	asking      chan struct{} // holds whoever asks for the mechanisms
+	unannounced sync.Once     // and says which one is not relayed
 }
 
 func newServer(cfg Config, log *slog.Logger) (*server, error) {
@@ -28,7 +32,7 @@ func newServer(cfg Config, log *slog.Logger) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("imap: server %s: tempfail_text: %w", cfg.Name, err)
 	}
-	s := &server{cfg: cfg, judge: j, log: log.With(proto.KeyServer, cfg.Name)}
+	s := &server{cfg: cfg, judge: j, log: log.With(proto.KeyServer, cfg.Name), asking: make(chan struct{}, 1)}
 	if cfg.discovers() {
 		s.found = make(map[string]*discovery)
 		for _, d := range cfg.Domains {
