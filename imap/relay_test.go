@@ -2,11 +2,14 @@ package imap
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -153,6 +156,51 @@ func TestRelayDeadWarmConnection(t *testing.T) {
 			}
 		}, f)
 	}
+}
+
+// TestRelayCrossTalk: of many exchanges at once each has its own challenge and its own
+// verdict.
+func TestRelayCrossTalk(t *testing.T) {
+	f := cramFarm(0)
+	var served atomic.Int64
+	f.answer = func(c net.Conn, line func() string) bool {
+		challenge := fmt.Sprintf("<%d@farm>", served.Add(1))
+		fmt.Fprintf(c, "+ %s\r\n", base64.StdEncoding.EncodeToString([]byte(challenge)))
+		answer, _ := base64.StdEncoding.DecodeString(line())
+		said := "NO [AUTHENTICATIONFAILED]"
+		if strings.HasPrefix(string(answer), "right"+challenge) {
+			said = "OK"
+		}
+		fmt.Fprintf(c, "T1 %s\r\n", said)
+		return true
+	}
+	withFarm(t, func(c *Config) { c.Connections = 100 }, func(t *testing.T, r *Router, p *pool) {
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				for j := range 20 {
+					who, want := "right", proto.Accept
+					if (i+j)%3 == 0 {
+						who, want = "wrong", proto.Reject
+					}
+					name := ""
+					x := &proto.Exchange{Mechanism: "CRAM-MD5", Challenge: func(_ context.Context, challenge []byte) ([]byte, error) {
+						time.Sleep(time.Duration(i*j) * time.Millisecond)
+						name = who + string(challenge)
+						return []byte(name + cramAnswer[3:]), nil
+					}}
+					v, text, _ := relay(r, x)
+					if v != want || v == proto.Accept && x.Authcid != name {
+						t.Errorf("%s: got %v for %q: %s", name, v, x.Authcid, text)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if served.Load() != 1000 {
+			t.Errorf("%d exchanges", served.Load())
+		}
+	}, f)
 }
 
 // TestRelayFailover: only a URL that cannot be reached makes the next one's turn.

@@ -25,7 +25,8 @@ var _ proto.MechanismsFunc = (*Router)(nil).Mechanisms
 
 // Mechanisms returns what can be relayed to the server without domains, or to the only
 // one: what it offered on its newest connection. Before there was any, one is made,
-// which waits for the first login.
+// which waits for the first login. Where that failed the answer is nothing, at once, until
+// the server is back.
 func (r *Router) Mechanisms(ctx context.Context) []string {
 	s := r.principal()
 	if s == nil || s.renames() {
@@ -68,7 +69,10 @@ func (s *server) offered(ctx context.Context) offer {
 	if known := newest(pools); known.caps != nil {
 		return known
 	}
-	for _, p := range order(pools) {
+	for _, p := range pools {
+		if sick, _ := p.sick(); sick { // its probe tells, for who asks then
+			continue
+		}
 		conn, err := p.get(ctx, false)
 		if err == nil {
 			o := conn.offer

@@ -43,6 +43,35 @@ func TestMechanisms(t *testing.T) {
 	}, f)
 }
 
+// TestMechanismsOutage: who asks while the server is down waits for one dial in all.
+func TestMechanismsOutage(t *testing.T) {
+	f := cramFarm(0)
+	f.down, f.dialTime = true, 4*time.Second
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				if got := r.Mechanisms(t.Context()); got != nil {
+					t.Errorf("got %q", got)
+				}
+			})
+		}
+		wg.Wait()
+		if took := time.Since(start); took != f.dialTime || f.tries != 1 {
+			t.Errorf("took %v and %d dials", took, f.tries)
+		}
+		f.down = false
+		time.Sleep(2 * firstPause)
+		r.Mechanisms(t.Context()) // begins the probe
+		time.Sleep(f.dialTime)
+		synctest.Wait()
+		if got := r.Mechanisms(t.Context()); len(got) != 1 {
+			t.Errorf("the server is back: got %q", got)
+		}
+	}, f)
+}
+
 func TestMechanismsNone(t *testing.T) {
 	cyrus := cramFarm(0)
 	cyrus.greeting = "* OK [CAPABILITY IMAP4rev1 AUTH=CRAM-MD5 AUTH=DIGEST-MD5] localhost Cyrus IMAP 3.10.2 server ready"
