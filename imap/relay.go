@@ -153,7 +153,11 @@ func (s *server) relay(ctx context.Context, e *exchange) (proto.Verdict, error) 
 	for _, p := range order(pools) {
 		got, err := p.relay(ctx, e)
 		if e.err != nil { // the client's doing, not the server's
-			e.x.Trail.Source = proto.SourceFrontend
+			if e.err != errNotItsOwn && e.err != errNoRoute {
+				e.x.Trail.Source = proto.SourceFrontend
+			} else {
+				e.x.Trail.Source = proto.SourceRouter
+			}
 			return unasked(e.err)
 		}
 		if err == nil {

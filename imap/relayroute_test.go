@@ -126,6 +126,9 @@ func TestRelayRoutes(t *testing.T) {
 			if v != tt.want || asked != tt.asked || x.Authcid != tt.proved || !strings.Contains(text, tt.whyOrNot) {
 				t.Errorf("%s: %s of %s as %q: got %v (%s), asked %q, proved %q", tt.servers, tt.mech, tt.name, tt.authzid, v, text, asked, x.Authcid)
 			}
+			if source := x.Trail.Source; (source == proto.SourceRouter) != (v != proto.Accept) {
+				t.Errorf("%s: the trail's source is %v", tt.servers, source)
+			}
 			if tt.asked != "" && x.Trail.Server != tt.asked {
 				t.Errorf("%s: the trail names %q", tt.servers, x.Trail.Server)
 			}
