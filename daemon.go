@@ -21,7 +21,6 @@ type daemon struct {
 	grace   time.Duration // for the drain
 	router  *imap.Router
 	cache   *cache.Cache
-	relay   relay
 	servers []*proto.Server
 	wg      sync.WaitGroup // the accept loops
 }
@@ -79,13 +78,6 @@ func (d *daemon) listen(lc *proto.ListenConfig, cfg *config, door proto.Authenti
 	return nil
 }
 
-// relay is what carries the mechanisms in which this daemon sees no password. The zero
-// value carries none.
-type relay struct {
-	relayer    proto.Relayer
-	mechanisms proto.MechanismsFunc
-}
-
 // frontend speaks the listener's protocol.
 func (d *daemon) frontend(lc *proto.ListenConfig, maxPassword int) proto.Frontend {
 	switch lc.Protocol {
@@ -96,8 +88,8 @@ func (d *daemon) frontend(lc *proto.ListenConfig, maxPassword int) proto.Fronten
 			MaxPassword:    maxPassword,
 			Mechanisms:     lc.Mechanisms,
 			RequireSecured: lc.RequireSecured,
-			Relayer:        d.relay.relayer,
-			Relayable:      d.relay.mechanisms,
+			Relayer:        d.router,
+			Relayable:      d.router.Mechanisms,
 		}
 	}
 	return &readsocket.Frontend{MaxPassword: maxPassword}

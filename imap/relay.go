@@ -106,7 +106,9 @@ func (r *Router) pickFor(e *exchange) (*server, *proto.Refusal) {
 func (r *Router) principal() *server {
 	if r.fallback == nil && len(r.byName) == 1 {
 		for _, s := range r.byName {
-			return s
+			if !s.cfg.ByName {
+				return s
+			}
 		}
 	}
 	return r.fallback
