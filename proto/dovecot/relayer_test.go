@@ -80,3 +80,10 @@ func (r fakeRelayer) Relay(ctx context.Context, x *proto.Exchange) (proto.Verdic
 }
 
 var _ proto.Relayer = fakeRelayer{}
+
+// relayerFunc makes a function a Relayer.
+type relayerFunc func(ctx context.Context, x *proto.Exchange) (proto.Verdict, error)
+
+func (f relayerFunc) Relay(ctx context.Context, x *proto.Exchange) (proto.Verdict, error) {
+	return f(ctx, x)
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"syscall"
@@ -99,11 +100,39 @@ func TestCancelEndsTheRelay(t *testing.T) {
 	}
 }
 
-// TestBudget: an IMAP server that says nothing.
+// TestGone: there is no challenge to a client that has said it says no more.
+func TestGone(t *testing.T) {
+	seen, asked := make(chan error, 1), make(chan error)
+	f := relayed(nil)
+	f.Relayer = relayerFunc(func(ctx context.Context, x *proto.Exchange) (proto.Verdict, error) {
+		if x.Mechanism == "SCRAM-SHA-256" {
+			<-seen
+			_, err := x.Challenge(ctx, nil)
+			asked <- err
+			return proto.TempFail, err
+		}
+		_, err := x.Challenge(ctx, nil)
+		seen <- err
+		return proto.TempFail, err
+	})
+	p := connect(t, prototest.Listen(t, f, time.Minute))
+	p.say(t, "AUTH\t1\tSCRAM-SHA-256\nAUTH\t2\tCRAM-MD5\n")
+	p.expect(t, "CONT\t2\t")
+	p.Conn.(*net.UnixConn).CloseWrite()
+	if err := <-asked; err != proto.ErrAborted {
+		t.Errorf("got %v", err)
+	}
+	p.expect(t, "EOF")
+}
+
+// TestBudget: an IMAP server that says nothing, asked directly or by a relay.
 func TestBudget(t *testing.T) {
 	var log logBuffer
 	path, stop := prototest.Serve(t, relayed(nil), 20*time.Millisecond, 0, log.logger())
 	p := connect(t, path)
+	p.say(t, plainLine(1, "alice", "stalling"))
+	p.expect(t, "EOF")
+	p = connect(t, path)
 	p.say(t, "AUTH\t1\tDIGEST-MD5\trip=192.0.2.7\tsession=a-1\n")
 	p.expect(t, "EOF")
 	p = connect(t, path)
@@ -112,6 +141,7 @@ func TestBudget(t *testing.T) {
 	p.Close()
 	stop() // so that all has been logged
 	for _, want := range []string{
+		`level=WARN msg=login frontend=readsocket authcid=alice verdict=tempfail`,
 		`level=WARN msg=login frontend=readsocket authcid="" mechanism=DIGEST-MD5 rip=192.0.2.7 session=a-1 verdict=tempfail source="" server=`,
 		`err="no verdict within the time limit"`,
 		`level=INFO msg=login frontend=readsocket authcid=alice mechanism=XOAUTH2 rip=192.0.2.7 session=a-1 verdict=accept source=imap`,

@@ -15,15 +15,18 @@ import (
 	"imapauthd/proto"
 )
 
-// Door accepts the password "secret", knows nothing about "unknown", panics at "panic",
-// and rejects others. It tells them by their length, for nobody but the cache and the
-// IMAP login looks at a password.
-var Door = proto.AuthenticatorFunc(func(_ context.Context, req *proto.Request) (proto.Verdict, error) {
+// Door accepts the password "secret", knows nothing about "unknown", takes all the time
+// there is for "stalling", panics at "panic", and rejects others. It tells them by their
+// length, for nobody but the cache and the IMAP login looks at a password.
+var Door = proto.AuthenticatorFunc(func(ctx context.Context, req *proto.Request) (proto.Verdict, error) {
 	switch req.Password.Len() {
 	case len("secret"):
 		return proto.Accept, nil
 	case len("unknown"):
 		return proto.TempFail, errors.New("who knows")
+	case len("stalling"):
+		<-ctx.Done()
+		return proto.TempFail, context.Cause(ctx)
 	case len("panic"):
 		panic("panic")
 	default:
