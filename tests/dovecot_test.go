@@ -38,6 +38,7 @@ type dovecotOptions struct {
 	penalty         bool              // the delay that grows with each failure from one address
 	tlsRequired     bool              // LOGINDISABLED before STARTTLS, at strictURL
 	userIPLimit     string            // sessions of one user from one address; "0": any number, Dovecot's default is 10
+	add             string            // lines behind all others; DIR is Dovecot's folder
 }
 
 // dovecotConf is a whole configuration; %s are the options. Without a penalty
@@ -129,7 +130,7 @@ func startDovecot(t testing.TB, o dovecotOptions) *dovecot {
 		penalty = ""
 	}
 	text := fmt.Sprintf(dovecotConf, def(o.mechanisms, "plain login"), o.trustedNetworks,
-		def(o.failureDelay, "0s"), plaintext, ssl, def(o.userIPLimit, "0"), d.port, d.tlsPort, penalty)
+		def(o.failureDelay, "0s"), plaintext, ssl, def(o.userIPLimit, "0"), d.port, d.tlsPort, penalty+o.add)
 	writeFile(t, d.conf, strings.ReplaceAll(text, "DIR", d.dir))
 	d.start(t)
 	t.Cleanup(func() { d.stop(t) })
