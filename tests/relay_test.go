@@ -30,7 +30,8 @@ func TestRelay(t *testing.T) {
 					t.Log("imapauthd is left out")
 					return
 				}
-				ours := tryRelay(t, d, mailer.start(t, serveRelay(t, d)), true)
+				socket, _ := serveRelay(t, d.url())
+				ours := tryRelay(t, d, mailer.start(t, socket), true)
 				compareTranscripts(t, reference, ours)
 				columns[i] = ours
 			})
@@ -41,14 +42,14 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// serveRelay starts an imapauthd that asks a Dovecot, and returns its auth socket.
-func serveRelay(t *testing.T, d *relayDovecot) (socket string) {
+// serveRelay starts an imapauthd that asks an IMAP server, and returns its auth socket.
+func serveRelay(t *testing.T, url string) (socket string, d *daemon) {
 	t.Helper()
 	socket = filepath.Join(shortDir(t), "auth")
-	daemon := startSaslauthdListeners(t, fmt.Sprintf("timeout = \"2s\"\n[[listen]]\nprotocol = \"dovecot\"\nsocket = %q\nmode = \"0666\"\n"+
-		"[[server]]\nurl = [%q]\n[cache]\npositive_ttl = \"0s\"\nnegative_ttl = \"0s\"\n", socket, d.url()))
-	daemon.hides(relayPassword)
-	return socket
+	d = startSaslauthdListeners(t, fmt.Sprintf("timeout = \"2s\"\n[[listen]]\nprotocol = \"dovecot\"\nsocket = %q\nmode = \"0666\"\n"+
+		"[[server]]\nurl = [%q]\n[cache]\npositive_ttl = \"0s\"\nnegative_ttl = \"0s\"\n", socket, url))
+	d.hides(relayPassword)
+	return socket, d
 }
 
 // relaySocket is an auth socket that mail servers can ask.
@@ -59,7 +60,8 @@ func relaySockets(t *testing.T, d *relayDovecot) []relaySocket {
 	t.Helper()
 	sockets := []relaySocket{{"Dovecot", d.authSocket}}
 	if relayServed {
-		sockets = append(sockets, relaySocket{"imapauthd", serveRelay(t, d)})
+		socket, _ := serveRelay(t, d.url())
+		sockets = append(sockets, relaySocket{"imapauthd", socket})
 	}
 	return sockets
 }

@@ -1,0 +1,38 @@
+package tests
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// An IMAP server that hangs in the middle of an exchange: a temporary failure, when the
+// listener's time is over.
+func TestRelayHung(t *testing.T) {
+	if !relayServed {
+		t.Skip("imapauthd is left out")
+	}
+	d := startRelayDovecot(t)
+	socket, _ := serveRelay(t, d.url())
+	for _, mailer := range relayMailers {
+		t.Run(mailer.name, func(t *testing.T) {
+			m := mailer.start(t, socket)
+			for _, mechanism := range relayMechanisms {
+				c := m.dialTLS(t)
+				answer := c.opening(mechanism)
+				d.hang(t)
+				r := c.command(answer)
+				d.resume(t)
+				if !slices.Contains(relayCodes[relayGone], fmt.Sprint(r.code)) {
+					t.Errorf("%s: got %v, on the auth socket %q", mechanism, r, strings.Join(m.recorder.take(), "\n"))
+				}
+				// The session goes on, and the next login in it is sound.
+				if r := c.plain("", relayUser, relayPassword); r.code != authAccepted {
+					t.Errorf("%s, and PLAIN after it: got %v", mechanism, r)
+				}
+				c.goesOn()
+			}
+		})
+	}
+}
