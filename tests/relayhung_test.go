@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// An IMAP server that hangs in the middle of an exchange: a temporary failure, when the
-// listener's time is over.
+// An IMAP server that hangs in the middle of an exchange is a temporary failure, when the
+// listener's time is over, also where the client has aborted another exchange just before.
 func TestRelayHung(t *testing.T) {
 	if !relayServed {
 		t.Skip("imapauthd is left out")
@@ -20,6 +20,11 @@ func TestRelayHung(t *testing.T) {
 			m := mailer.start(t, socket)
 			for _, mechanism := range relayMechanisms {
 				c := m.dialTLS(t)
+				// Postfix does not tell the auth socket of an abort.
+				c.opening(mechanism)
+				if r := c.command("*"); r.code != 501 {
+					t.Errorf("%s, aborted: got %v", mechanism, r)
+				}
 				answer := c.opening(mechanism)
 				d.hang(t)
 				r := c.command(answer)
