@@ -15,8 +15,8 @@ var relayMechanisms = []string{"PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "SCRA
 // stands behind imapauthd; its own auth socket is what imapauthd's is compared with.
 type relayDovecot struct {
 	*dovecot
-	authSocket string
-	signer     *tokenSigner
+	authSocket    string
+	token, forged string // relayUser's, by its own key and by another
 }
 
 const relayDovecotAdd = `
@@ -56,7 +56,12 @@ func startRelayDovecot(t *testing.T) *relayDovecot {
 		mechanisms: strings.ToLower(strings.Join(relayMechanisms, " ")),
 		add:        strings.ReplaceAll(relayDovecotAdd, "OAUTH", dir),
 	})
-	return &relayDovecot{dovecot: d, authSocket: filepath.Join(d.dir, "auth-client"), signer: signer}
+	return &relayDovecot{
+		dovecot:    d,
+		authSocket: filepath.Join(d.dir, "auth-client"),
+		token:      signer.token(t, relayUser),
+		forged:     newTokenSigner(t).token(t, relayUser),
+	}
 }
 
 const (
@@ -64,11 +69,10 @@ const (
 	relayPassword = "correct horse"
 )
 
-// secrets are a right and a wrong password, or token: one signed with another key.
-func (d *relayDovecot) secrets(t *testing.T, mechanism string) (right, wrong string) {
-	t.Helper()
+// secrets are a right and a wrong password, or token.
+func (d *relayDovecot) secrets(mechanism string) (right, wrong string) {
 	if strings.Contains(mechanism, "OAUTH") {
-		return d.signer.token(t, relayUser), newTokenSigner(t).token(t, relayUser)
+		return d.token, d.forged
 	}
 	return relayPassword, "a wrong password"
 }
