@@ -81,6 +81,9 @@ func (e *exchange) hear(message []byte) error {
 	if e.account, refusal = e.family.read(message); refusal != nil {
 		return refusal
 	}
+	if e.account.authcid != "" {
+		e.x.Claimed = e.account.name()
+	}
 	if e.vouches != nil { // the server is known already
 		if refusal := e.vouches(e); refusal != nil {
 			return refusal

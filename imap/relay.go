@@ -26,7 +26,7 @@ var (
 // own accounts only. The verdict is the server's word on this exchange and on nothing
 // else, so it is never to be remembered.
 func (r *Router) Relay(ctx context.Context, x *proto.Exchange) (v proto.Verdict, err error) {
-	x.Authcid, x.Trail = "", proto.Trail{Source: proto.SourceFrontend, NoStore: true}
+	x.Authcid, x.Claimed, x.Trail = "", "", proto.Trail{Source: proto.SourceFrontend, NoStore: true}
 	defer func() {
 		if p := recover(); p != nil {
 			r.log.Error("panic in an exchange", "stack", string(debug.Stack()), proto.KeyErr, p)

@@ -18,7 +18,7 @@ type Relayer interface {
 }
 
 // Exchange is one SASL exchange between a mail client and an IMAP server. The first part
-// comes from the front-end; Authcid and Trail are left by Relay.
+// comes from the front-end; the last is left by Relay.
 type Exchange struct {
 	// Mechanism is its IANA name, in upper case.
 	Mechanism string
@@ -35,15 +35,16 @@ type Exchange struct {
 	Secured       bool
 	Session       string
 
-	// Authcid is the account that was proved, as the client gave it.
-	Authcid string
-	Trail   Trail
+	// Claimed is the account that the client says it is, once it has said so, for the
+	// log and for replies; Authcid is the one that was proved.
+	Claimed, Authcid string
+	Trail            Trail
 }
 
 // ErrAborted is a client that cancelled its exchange, or is gone (RFC 4422 §3.5).
 var ErrAborted = errors.New("the client gave up")
 
 // MechanismsFunc returns the mechanisms that can be relayed now, by their IANA names in
-// upper case, without PLAIN and LOGIN, which are no relay's. It may ask an IMAP server
-// for them, within ctx.
+// upper case, without PLAIN and LOGIN, which are no relay's; nil: that is not known now,
+// and what was known last still holds. It may ask an IMAP server for them, within ctx.
 type MechanismsFunc func(ctx context.Context) []string

@@ -28,7 +28,7 @@ func (c *Conn) Relay(ctx context.Context, start time.Time, relayer Relayer, x *E
 			c.server.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
 		}
 		c.report(start, decision{
-			authcid: x.Authcid, mechanism: x.Mechanism, client: x.Client, session: x.Session, trail: x.Trail,
+			authcid: x.Claimed, mechanism: x.Mechanism, client: x.Client, session: x.Session, trail: x.Trail,
 		}, verdict, err)
 	}()
 	if c.refusal != nil {

@@ -39,11 +39,11 @@ func TestRelay(t *testing.T) {
 		log   string // empty: no line, at info
 	}{
 		{"accept", func(_ context.Context, x *Exchange) (Verdict, error) {
-			x.Authcid, x.Trail = "alice", Trail{Source: SourceIMAP, Server: "default"}
+			x.Claimed, x.Authcid, x.Trail = "alice", "alice", Trail{Source: SourceIMAP, Server: "default"}
 			return Accept, nil
 		}, Accept, "level=INFO msg=login frontend=dovecot authcid=alice mechanism=X verdict=accept source=imap server=default elapsed="},
 		{"reject", func(_ context.Context, x *Exchange) (Verdict, error) {
-			x.Authcid = "alice"
+			x.Claimed, x.Authcid = "alice", "alice"
 			return Reject, errors.New("NO")
 		}, Reject, "level=INFO msg=login frontend=dovecot authcid=alice mechanism=X verdict=reject"},
 		{"tempfail", func(context.Context, *Exchange) (Verdict, error) { return TempFail, errors.New("gone") }, TempFail, "level=WARN msg=login"},
@@ -61,7 +61,7 @@ func TestRelay(t *testing.T) {
 				}
 				time.Sleep(x.Budget - 1)
 			}
-			x.Authcid = "alice"
+			x.Claimed, x.Authcid = "alice", "alice"
 			return Accept, ctx.Err()
 		}, Accept, "verdict=accept"},
 		{"stuck after a challenge", func(ctx context.Context, x *Exchange) (Verdict, error) {
@@ -98,7 +98,7 @@ func TestRelayAborted(t *testing.T) {
 		c, out := relayConn(t)
 		x := &Exchange{Mechanism: "X", Challenge: func(context.Context, []byte) ([]byte, error) { return nil, ErrAborted }}
 		got := c.Relay(t.Context(), time.Now(), relayerFunc(func(ctx context.Context, x *Exchange) (Verdict, error) {
-			x.Authcid = "alice"
+			x.Claimed, x.Authcid = "alice", "alice"
 			x.Challenge(ctx, nil)
 			return verdict, errors.New("the server's answer")
 		}), x)

@@ -118,6 +118,8 @@ func (s *session) resume(args []byte) *proto.Refusal {
 	}
 	response, ok := decode(data)
 	switch {
+	case x.over: // and about to be answered
+		return nil
 	case !x.waiting:
 		s.remove(x)
 		s.send("FAIL\t%d\treason=Unexpected continuation", id)

@@ -60,7 +60,7 @@
 // Both mail servers make 535 of any FAIL, whatever its code is, and 435 or 454 of a
 // connection that ends. So a TempFail ends it, unless that would cost other exchanges
 // theirs: then it is a FAIL with "code=temp_fail". One whose client has been silent for
-// 10 seconds does not count among these. The account in OK is the authzid if there is one,
+// 3 seconds does not count among these. The account in OK is the authzid if there is one,
 // else the authcid. Its form is the client's; Postfix does not unescape it.
 //
 // PLAIN (RFC 4616) and LOGIN (prompts "Username:" and "Password:"; an initial response
@@ -101,7 +101,7 @@
 //	               Exim, driver = dovecot          Postfix, smtpd_sasl_type = dovecot
 //	connection     new for each AUTH, id 1         one for each smtpd, ids rise, long idle
 //	resp=          always there                    if the client sent one
-//	client's "*"   CANCEL, and closes              nothing: the exchange is abandoned
+//	client's "*"   closes                          nothing: the exchange is abandoned
 //	OK             needs user=, which is $auth1    needs user=
 //	FAIL           535                             535 with the text of reason=
 //	no answer      435; waits for ever             454; waits 10 s, then connects anew
@@ -133,7 +133,7 @@ const (
 	expiry = time.Minute
 	// silence is after how long a client that owes a response is believed to be gone,
 	// as far as it matters for others: Postfix never says so.
-	silence = 10 * time.Second
+	silence = 3 * time.Second
 	// askTime is what the handshake waits for the mechanisms of an IMAP server. Postfix
 	// waits 10 s for all of it.
 	askTime = 2 * time.Second

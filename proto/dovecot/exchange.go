@@ -26,6 +26,7 @@ type exchange struct {
 
 	// Protected by the session's mu.
 	waiting bool      // for the client
+	over    bool      // the IMAP server would not wait for the client any longer
 	since   time.Time // when it began to
 	arrived time.Time // when the client's last message came
 }
@@ -92,7 +93,7 @@ func (x *exchange) challenge(ctx context.Context, challenge []byte) ([]byte, err
 	case !x.waiting: // gave up at the last moment
 		return nil, proto.ErrAborted
 	}
-	x.waiting = false
+	x.waiting, x.over = false, err != proto.ErrAborted
 	if err == proto.ErrAborted {
 		delete(s.exchanges, x.id)
 		s.settle()
@@ -193,7 +194,10 @@ func (x *exchange) relay() (proto.Verdict, string) {
 		Session:   x.session,
 	}
 	verdict := x.s.c.Relay(x.ctx, x.start, x.s.f.Relayer, carried)
-	return verdict, carried.Authcid
+	if verdict == proto.Accept {
+		return verdict, carried.Authcid
+	}
+	return verdict, carried.Claimed
 }
 
 var errNoRelay = &proto.Refusal{Verdict: proto.TempFail, Reason: "nothing but PLAIN and LOGIN can be had here now"}

@@ -61,7 +61,7 @@ func (r fakeRelayer) Relay(ctx context.Context, x *proto.Exchange) (proto.Verdic
 	if password == "lost" {
 		return proto.TempFail, errors.New("the server is gone")
 	}
-	x.Authcid = name
+	x.Claimed, x.Authcid = name, name
 	if x.Mechanism == "SCRAM-SHA-256" && password == "secret" {
 		if last, err = ask("v=proof"); err != nil || len(last) > 0 {
 			return proto.TempFail, err

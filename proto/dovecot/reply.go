@@ -62,11 +62,11 @@ func hint(refusal *proto.Refusal, which string) string {
 	return "\tcode=invalid_base64\treason=Invalid base64 data in " + which + " response"
 }
 
-// others counts the exchanges that the end of the connection would cost their answer.
-// The caller holds mu.
+// others counts the exchanges that the end of the connection would cost their answer,
+// and not just no verdict like this one's. The caller holds mu.
 func (s *session) others() (n int) {
 	for _, x := range s.exchanges {
-		if !x.waiting || time.Since(x.since) < or(s.f.silence, silence) {
+		if !x.over && (!x.waiting || time.Since(x.since) < or(s.f.silence, silence)) {
 			n++
 		}
 	}
