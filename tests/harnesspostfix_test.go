@@ -40,6 +40,7 @@ func muxAnswers(wire string) func(*net.UnixConn) {
 }
 
 func TestHarnessPostfixRequests(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	requests := make(chan []string, 1)
 	p.asks(t, standIn(t, func(conn *net.UnixConn) {
@@ -78,6 +79,7 @@ func TestHarnessPostfixRequests(t *testing.T) {
 }
 
 func TestHarnessPostfixReplies(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	for _, tt := range []struct {
 		name   string
@@ -137,6 +139,7 @@ func TestHarnessPostfixReplies(t *testing.T) {
 // costs smtpd a descriptor for each login, until it ends. A reply that is too short
 // costs nothing, with the same outcome.
 func TestHarnessPostfixDescriptors(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	for _, tt := range []struct {
 		name, wire string
@@ -193,6 +196,7 @@ func descriptors(t *testing.T, pid int) int {
 
 // What happens where there is no saslauthd at all.
 func TestHarnessPostfixSocket(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	p.asksNobody(t)
 	p.judge(t, "alice", "p w", postfixTempFail, "cannot connect to saslauthd server: No such file or directory")
@@ -215,6 +219,7 @@ func TestHarnessPostfixSocket(t *testing.T) {
 // What imapauthd takes the place of: with the IMAP server stopped, saslauthd says NO,
 // and Postfix tells the mail client that the password is wrong.
 func TestHarnessPostfixSaslauthd(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	imap := startDovecot(t, dovecotOptions{users: map[string]string{"alice@example.test": "correct horse"}, failureDelay: "0s"})
 	s := startSaslauthd(t, shortDir(t), imap.port, "-r")

@@ -19,6 +19,7 @@ const inGroup = `group = "sasl"`
 // Postfix before imapauthd, Dovecot behind it: 235, 535, and 454 with Dovecot stopped
 // or hung, or imapauthd itself stopped. The SMTP dialogue goes on after each.
 func TestPostfixOutcomes(t *testing.T) {
+	t.Parallel()
 	users := map[string]string{
 		"alice": accounts["alice"],
 		// libsasl2 takes it apart, and the listener puts it together again.
@@ -63,6 +64,7 @@ func TestPostfixOutcomes(t *testing.T) {
 
 // Without a group the socket is not Postfix's to connect to.
 func TestPostfixPermission(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	imap := startIMAP(t, verdicts(users(accounts)))
 	d := serveMux(t, p.mux, imap.url(), "")
@@ -74,6 +76,7 @@ func TestPostfixPermission(t *testing.T) {
 
 // As Debian's master.cf has it, smtpd sees no socket but those below its queue's folder.
 func TestPostfixChroot(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	imap := startIMAP(t, verdicts(users(accounts)))
 	ask := func() reply {
@@ -95,6 +98,7 @@ func TestPostfixChroot(t *testing.T) {
 
 // Which account the IMAP server is asked for.
 func TestPostfixRealm(t *testing.T) {
+	t.Parallel()
 	p := startPostfix(t)
 	imap := startIMAP(t, verdicts(func(login) string { return "OK in" }))
 	for _, tt := range []struct {

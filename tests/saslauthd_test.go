@@ -108,6 +108,7 @@ func startSaslauthdListeners(t *testing.T, text string) *daemon {
 
 // The program that comes with saslauthd, unmodified, and what it makes of an outage.
 func TestSaslauthdClient(t *testing.T) {
+	t.Parallel()
 	imap := startDovecot(t, dovecotOptions{users: map[string]string{"alice@example.test": "it's \"a\" \\ $ b"}})
 	socket := filepath.Join(shortDir(t), "mux")
 	d := startSaslauthdListeners(t, saslauthdTOML(socket)+serverTOML(imap.url())+"[cache]\npositive_ttl = \"0s\"\n")

@@ -88,6 +88,7 @@ func saslAsk(socket string, parts ...string) (string, error) {
 
 // Five clients that stall are enough for the original, as Debian starts it.
 func TestSaslauthdHammerOriginal(t *testing.T) {
+	t.Parallel()
 	imap := startDovecot(t, dovecotOptions{users: accounts})
 	s := startSaslauthd(t, shortDir(t), imap.port, "-n", "5")
 	var stalled []net.Conn

@@ -51,6 +51,7 @@ var wikiRows = func() []string {
 // written for and with what takes its place, and compares the replies that a mail
 // client gets with the README's table (wikitable_test.go).
 func TestWiki(t *testing.T) {
+	t.Parallel()
 	expectUnmounted(t, "/run")
 	columns := make([]wikiColumn, len(recipes))
 	t.Run("recipes", func(t *testing.T) {

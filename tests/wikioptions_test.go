@@ -29,6 +29,7 @@ var hostileLogins = [][2]string{
 // Nothing that a mail client sends becomes an option of check or an argument more: it
 // is answered like any wrong password.
 func TestWikiOptions(t *testing.T) {
+	t.Parallel()
 	// Statuses other than 0 and 1 are to show in the reply, in both forms.
 	for file, otherwise := range map[string]string{"python-after.conf": "{yes}{no}", "python-better.conf": "{yes}{${if eq{$runrc}{1}{no}{temporarily unavailable}}}"} {
 		t.Run(file, func(t *testing.T) {
