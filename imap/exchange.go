@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"imapauthd/proto"
@@ -35,6 +36,10 @@ type exchange struct {
 	until   time.Time // the end of the server's first step; zero: none
 	begun   bool      // the server has asked for something
 	err     error     // why the exchange ended on the client's side
+
+	mu    sync.Mutex
+	since time.Time               // protects both: when the client began to think; zero: it does not
+	cut   context.CancelCauseFunc // ends its thinking
 }
 
 // first gets the client's first message, which in these mechanisms needs no challenge.
@@ -50,11 +55,41 @@ func (e *exchange) first(ctx context.Context) (err error) {
 // ask gives the client a challenge and returns its response, if that may be passed on.
 // The client is gone when ctx ends, and Challenge must then return.
 func (e *exchange) ask(ctx context.Context, challenge []byte) ([]byte, error) {
+	ctx, cut := context.WithCancelCause(ctx)
+	defer cut(nil)
+	e.think(time.Now(), cut)
 	response, err := e.x.Challenge(ctx, challenge)
+	e.think(time.Time{}, nil)
+	if context.Cause(ctx) == errPondered {
+		return nil, errPondered
+	}
 	if err != nil {
 		return nil, err
 	}
 	return response, e.hear(response)
+}
+
+func (e *exchange) think(since time.Time, cut context.CancelCauseFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.since, e.cut = since, cut
+}
+
+// thinks returns when the client began to think; zero: it does not.
+func (e *exchange) thinks() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.since
+}
+
+// interrupt ends the client's thinking.
+func (e *exchange) interrupt(cause error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cut != nil {
+		e.cut(cause)
+		e.since = time.Time{}
+	}
 }
 
 // hear reads a message of the client before it is passed on.

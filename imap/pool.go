@@ -56,6 +56,8 @@ type pool struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // dials and logouts
 
+	seats *seats // of exchanges
+
 	others atomic.Bool // there are URLs to go on to if this one cannot be reached
 
 	mu      sync.Mutex
@@ -63,7 +65,6 @@ type pool struct {
 	waiting []*waiter   // the longest waiting first
 	open    int         // connections of every kind: dialling, warm, in use, closing
 	dialing int
-	relays  int // exchanges whose clients may be thinking
 	seen    sight
 	health  health
 	demand  demand
@@ -92,6 +93,7 @@ func newPool(url URL, who identity, cfg *Config, log *slog.Logger) *pool {
 	}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.addresses = newAddresses(p.ctx, &p.wg)
+	p.seats = newSeats(cfg.Connections)
 	return p
 }
 

@@ -29,8 +29,8 @@ var _ proto.MechanismsFunc = (*Router)(nil).Mechanisms
 // the server is back.
 func (r *Router) Mechanisms(ctx context.Context) []string {
 	s := r.principal()
-	if s == nil || s.renames() {
-		return nil
+	if s == nil || s.renames() || s.cfg.Connections < 2 { // see seats
+		return []string{}
 	}
 	var mechs []string
 	o := s.offered(ctx)

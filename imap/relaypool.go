@@ -8,18 +8,14 @@ import (
 	"imapauthd/proto"
 )
 
-// errManyRelays is a limit of ours: a client that thinks holds a connection that
-// logins need.
-var errManyRelays = &proto.Refusal{Verdict: proto.TempFail, Reason: "too many exchanges wait for mail clients: raise connections"}
-
 // relay has the server examine the client, over a warm connection if there is one,
 // and like login over a fresh one if that was dead. Once the server has asked for
 // something there is no second try: the client could not be asked again.
 func (p *pool) relay(ctx context.Context, e *exchange) (answer, error) {
-	if !p.enter() {
-		return answer{}, errManyRelays
+	if err := p.seats.take(ctx, e); err != nil {
+		return answer{}, err
 	}
-	defer p.leaveRelay()
+	defer p.seats.leave(e)
 	for fresh := false; ; fresh = true {
 		asked := time.Now()
 		conn, err := p.getWithin(ctx, e.until, fresh)
@@ -48,24 +44,6 @@ func (p *pool) getWithin(ctx context.Context, until time.Time, fresh bool) (*war
 		defer cancel()
 	}
 	return p.get(ctx, fresh)
-}
-
-// enter takes one of the connections that clients may think over: half of them, or
-// the only one.
-func (p *pool) enter() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.relays >= max(1, p.max/2) {
-		return false
-	}
-	p.relays++
-	return true
-}
-
-func (p *pool) leaveRelay() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.relays--
 }
 
 // exchange relays over one connection.

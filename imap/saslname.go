@@ -39,7 +39,7 @@ type family struct {
 
 // families are the mechanisms that can be relayed, but for SCRAM's, which are many.
 var families = map[string]*family{
-	"CRAM-MD5":    {read: cramName, later: neverLater},
+	"CRAM-MD5":    {read: cramName, later: neverLater, secret: cramDigest},
 	"DIGEST-MD5":  {read: digestName, later: emptyOnce},
 	"OAUTHBEARER": {clientFirst: true, read: oauthBearerName, later: oauthLater, secret: bearerToken},
 	"XOAUTH2":     {clientFirst: true, read: xoauth2Name, later: oauthLater, secret: bearerToken},
@@ -80,6 +80,8 @@ func (a account) checked() (account, *proto.Refusal) {
 		return account{}, &proto.Refusal{Verdict: proto.Reject, Reason: "the account is empty"}
 	case strings.ContainsFunc(a.authcid, unicode.IsControl):
 		return account{}, &proto.Refusal{Verdict: proto.Reject, Reason: "a control character in the account"}
+	case strings.TrimSpace(a.authcid) != a.authcid, strings.TrimSpace(a.authzid) != a.authzid:
+		return account{}, unreadableName("a space at an end of the account") // servers differ in whether they skip it
 	case strings.ContainsFunc(a.authzid, unicode.IsControl):
 		return account{}, &proto.Refusal{Verdict: proto.Reject, Reason: "a control character in the authzid"}
 	}

@@ -133,8 +133,9 @@ func (c *Conn) Refuse(r *Refusal) Verdict {
 }
 
 // report writes the line of one decision: verdicts that were asked for at info,
-// remembered ones and what the client gave up at debug, no verdict at warn. What a full listener refuses is
-// limited: there is more of it than of anything else.
+// remembered ones and what the client gave up at debug, no verdict at warn. What a full
+// listener refuses is limited, there is more of it than of anything else, and so is what
+// we refuse of an exchange: a client can say it as fast as it likes.
 func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 	s := c.server
 	level := slog.LevelInfo
@@ -149,11 +150,12 @@ func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 	case d.trail.Source == SourceCache:
 		level = slog.LevelDebug
 	}
-	switch err {
-	case ErrDenied:
+	refusal, ours := errors.AsType[*Refusal](err)
+	switch {
+	case err == ErrDenied:
 		return // admit has said who
-	case ErrBusy:
-		s.limited.log(s.log, level, err.Error(), "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
+	case err == ErrBusy, ours && d.mechanism != "" && (d.trail.Source == SourceFrontend || d.trail.Source == SourceRouter):
+		s.limited.log(s.log, level, refusal.Reason, "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
 		return
 	}
 	if !s.log.Enabled(context.Background(), level) {

@@ -143,8 +143,11 @@ func (x *exchange) login() (proto.Verdict, string) {
 			return proto.TempFail, ""
 		}
 	}
-	if len(name) == 0 {
+	switch {
+	case len(name) == 0:
 		return x.s.c.Refuse(errNoName), ""
+	case len(name) > maxUser: // nobody's, and it would be kept until the password comes
+		return x.s.c.Refuse(errLongName), ""
 	}
 	password, err := x.challenge(x.ctx, []byte("Password:"))
 	if err != nil {

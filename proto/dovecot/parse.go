@@ -22,6 +22,7 @@ var (
 	errBase64   = &proto.Refusal{Verdict: proto.Reject, Reason: "a response is not base64"}
 	errNotPlain = &proto.Refusal{Verdict: proto.Reject, Reason: "a response is not that of PLAIN"}
 	errNoName   = &proto.Refusal{Verdict: proto.Reject, Reason: "the account is empty"}
+	errLongName = &proto.Refusal{Verdict: proto.Reject, Reason: "the account is longer than 1024 bytes"}
 	errLong     = &proto.Refusal{Verdict: proto.Reject, Reason: errTooLong.Error()}
 )
 

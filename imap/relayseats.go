@@ -1,0 +1,117 @@
+package imap
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"imapauthd/proto"
+)
+
+const (
+	// ponder is how long a client may think while others wait for its seat.
+	ponder = 5 * time.Second
+	// maxStanding bounds the exchanges that wait for a seat: as many as the logins that
+	// wait for a connection.
+	maxStanding = maxWaiting
+)
+
+// Ends of an exchange for the sake of others.
+var (
+	errManyRelays = &proto.Refusal{Verdict: proto.TempFail, Reason: "too many exchanges wait for mail clients: raise connections"}
+	errPondered   = &proto.Refusal{Verdict: proto.TempFail, Reason: "the client took too long, and others wait"}
+	errNoSeats    = &proto.Refusal{Verdict: proto.TempFail, Reason: "connections = 1 leaves none for an exchange: raise connections"}
+)
+
+// seats are the connections of a pool that clients may think over: half of them, for
+// logins need the others. One address of mail clients has a quarter of the seats at most.
+type seats struct {
+	mu       sync.Mutex
+	max      int
+	taken    []*exchange   // protects this and the rest
+	standing int           // exchanges that wait
+	left     chan struct{} // closed, and made anew, whenever a seat becomes free
+}
+
+func newSeats(connections int) *seats {
+	return &seats{max: connections / 2, left: make(chan struct{})}
+}
+
+// take waits for a seat, within the time of the server's first step. The client that has
+// thought the longest, and too long, loses its own to those who wait.
+func (s *seats) take(ctx context.Context, e *exchange) error {
+	if s.max == 0 {
+		return errNoSeats
+	}
+	if !e.until.IsZero() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadlineCause(ctx, e.until, errManyRelays)
+		defer cancel()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.standing >= maxStanding {
+		return errManyRelays
+	}
+	s.standing++
+	defer func() { s.standing-- }()
+	for !s.free(e.x.Client.Addr()) {
+		left, look := s.left, time.NewTimer(s.hurry())
+		s.mu.Unlock()
+		select {
+		case <-left:
+		case <-look.C: // for who has thought too long by now
+		case <-ctx.Done():
+		}
+		look.Stop()
+		s.mu.Lock()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+	}
+	s.taken = append(s.taken, e)
+	return nil
+}
+
+// free reports whether there is a seat for a client of this address; the zero Addr is
+// any. The caller holds mu.
+func (s *seats) free(addr netip.Addr) bool {
+	same := 0
+	for _, e := range s.taken {
+		if addr.IsValid() && e.x.Client.Addr() == addr {
+			same++
+		}
+	}
+	return len(s.taken) < s.max && same < max(1, s.max/4)
+}
+
+// hurry ends the exchange whose client has thought the longest, if that is too long, and
+// returns when to look again. The caller holds mu.
+func (s *seats) hurry() time.Duration {
+	var slowest *exchange
+	var since time.Time
+	for _, e := range s.taken {
+		if t := e.thinks(); !t.IsZero() && (slowest == nil || t.Before(since)) {
+			slowest, since = e, t
+		}
+	}
+	if slowest == nil {
+		return ponder
+	}
+	if wait := ponder - time.Since(since); wait > 0 {
+		return wait
+	}
+	slowest.interrupt(errPondered)
+	return ponder
+}
+
+// leave gives a seat back.
+func (s *seats) leave(e *exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken = slices.DeleteFunc(s.taken, func(other *exchange) bool { return other == e })
+	close(s.left)
+	s.left = make(chan struct{})
+}
