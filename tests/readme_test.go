@@ -23,6 +23,7 @@ var readmeKinds = map[string]func(*testing.T, *readmePage, readmeBlock){
 	"exim":    tryExim,
 	"log":     tryLog,
 	"mermaid": tryMermaid,
+	"postfix": tryPostfix,
 	"sasl":    trySASL,
 	"sh":      tryShell,
 	"systemd": trySystemd,
@@ -148,8 +149,9 @@ func tryShell(t *testing.T, page *readmePage, b readmeBlock) {
 		needRoot(t, "install -o")
 	}
 	for _, example := range page.under(b.heading, "toml") {
-		needGroup(t, example.text)
-		writeFile(t, filepath.Join(s.dir, "etc", "imapauthd.toml"), example.text)
+		text := postfixGroup.Replace(example.text)
+		needGroup(t, text)
+		writeFile(t, filepath.Join(s.dir, "etc", "imapauthd.toml"), text)
 	}
 	debian, send := strings.Contains(b.text, "update-exim4.conf"), strings.Contains(b.text, "swaks ")
 	if debian {
@@ -167,9 +169,13 @@ func tryShell(t *testing.T, page *readmePage, b readmeBlock) {
 		t.Fatalf("%v:\n%s", err, out)
 	}
 	if debian {
+		ours, want := "= ${readsocket{/run/imapauthd/readsocket.sock}", 2
+		if strings.Contains(b.text, "dovecot.conf") {
+			ours, want = "= /run/imapauthd/auth-client", len(relayMechanisms)
+		}
 		got, err := exec.Command(needPeer(t, "exim4", "exim4-daemon-heavy"), "-C", s.dir+"/merged", "-bP", "authenticators").CombinedOutput()
-		if n := strings.Count(string(got), "= ${readsocket{/run/imapauthd/readsocket.sock}"); err != nil || n != 2 {
-			t.Errorf("Exim has %d authenticators of ours, want 2 (%v):\n%s", n, err, got)
+		if n := strings.Count(string(got), ours); err != nil || n != want {
+			t.Errorf("Exim has %d authenticators of ours, want %d (%v):\n%s", n, want, err, got)
 		}
 	}
 	if send && !strings.Contains(out, "235 Authentication succeeded") {
@@ -262,6 +268,7 @@ func tryMermaid(t *testing.T, page *readmePage, b readmeBlock) {
 }
 
 func tryTOML(t *testing.T, page *readmePage, b readmeBlock) {
+	b.text = postfixGroup.Replace(b.text)
 	needGroup(t, b.text)
 	print := func(text string) string {
 		file := filepath.Join(t.TempDir(), "imapauthd.toml")

@@ -69,10 +69,13 @@ func trySASL(t *testing.T, page *readmePage, b readmeBlock) {
 	}
 }
 
-// The replies of Postfix, as TestPostfixOutcomes sees them.
+// The replies of Postfix, as TestPostfixOutcomes and tryPostfix see them.
 func TestReadmePostfix(t *testing.T) {
 	page := readReadme(t)
-	for _, want := range []reply{postfixAccepted, postfixRejected, postfixTempFail} {
+	for _, want := range []reply{
+		postfixAccepted, postfixRejected, postfixTempFail,
+		relayPostfixAccepted, relayPostfixRejected, relayPostfixAborted, relayPostfixTempFail,
+	} {
 		if !strings.Contains(page.text, "| "+want.String()+" |") {
 			t.Errorf("the page does not have %q", want)
 		}

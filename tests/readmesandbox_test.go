@@ -41,7 +41,7 @@ exec make DESTDIR="$dir/installed" "$1"`,
 func newSandbox(t *testing.T) *sandbox {
 	t.Helper()
 	s := &sandbox{dir: shortDir(t)}
-	s.pairs = []string{"/etc/", s.dir + "/etc/", "/usr/local/", s.dir + "/usr/local/", "/var/", s.dir + "/var/", "-o imapauthd", "-o nobody"}
+	s.pairs = []string{"/etc/", s.dir + "/etc/", "/usr/local/", s.dir + "/usr/local/", "/var/", s.dir + "/var/", "-o imapauthd", "-o nobody", "-g postfix", "-g nogroup"}
 	for _, dir := range []string{"bin", "etc", "src", "usr/local/bin"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, dir), 0o755); err != nil {
 			t.Fatal(err)
