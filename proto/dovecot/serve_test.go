@@ -295,6 +295,22 @@ func TestDrain(t *testing.T) {
 	<-stopped
 }
 
+// TestDrainSilence: clients that think hold up the daemon's end for a moment only.
+func TestDrainSilence(t *testing.T) {
+	f := relayed(nil)
+	f.silence = 10 * time.Millisecond
+	path, stop := prototest.Serve(t, f, time.Minute, 0, nil)
+	p := connect(t, path)
+	p.say(t, "AUTH\t1\tCRAM-MD5\n")
+	p.line()
+	p.say(t, "AUTH\t2\tLOGIN\n")
+	p.line()
+	stopped := make(chan bool)
+	go func() { stop(); close(stopped) }()
+	p.expect(t, "EOF")
+	<-stopped
+}
+
 // TestDeafClient: one that does not read is given up, and its exchanges with it.
 func TestDeafClient(t *testing.T) {
 	path := prototest.Listen(t, relayed(nil), time.Minute)

@@ -87,7 +87,7 @@ func (s *session) arm(begun bool) {
 	case len(s.exchanges) == 0:
 		s.c.SetReadDeadline(s.drainBy) // usually none
 	default:
-		s.c.SetReadDeadline(time.Time{})
+		s.c.SetReadDeadline(s.patience())
 	}
 }
 
@@ -96,7 +96,31 @@ func (s *session) arm(begun bool) {
 func (s *session) idles() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return !s.ended && !s.drainBy.IsZero() && len(s.exchanges) > 0
+	if s.ended || s.drainBy.IsZero() || len(s.exchanges) == 0 {
+		return false
+	}
+	if s.patience().IsZero() { // which is over
+		for _, x := range s.exchanges {
+			if x.waiting {
+				s.remove(x)
+			}
+		}
+		s.settle()
+	}
+	return !s.ended
+}
+
+// patience returns until when clients that owe a response are waited for once the daemon
+// ends; zero: that is over, or not begun. The caller holds mu.
+func (s *session) patience() time.Time {
+	if s.drainBy.IsZero() {
+		return time.Time{}
+	}
+	until := s.drainBy.Add(or(s.f.silence, silence))
+	if !time.Now().Before(until) {
+		return time.Time{}
+	}
+	return until
 }
 
 // left tells the exchanges that the client says no more. What is being decided is
@@ -112,15 +136,21 @@ func (s *session) left() {
 	}
 }
 
-// drain ends the connection as soon as no exchange is in progress. One that is new is
-// given the time to begin one, for it was made when the daemon still took it.
+// drain ends the connection as soon as no exchange is in progress, and those soon whose
+// client owes a response. A connection that is new is given the time to begin one, for it
+// was made when the daemon still took it.
 func (s *session) drain() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.drainBy = time.Now().Add(drainTime)
 	if s.served {
 		s.settle()
-	} else if !s.ended {
+	}
+	switch {
+	case s.ended:
+	case s.served:
+		s.c.SetReadDeadline(s.patience())
+	default:
 		s.c.SetReadDeadline(s.drainBy)
 	}
 }
