@@ -131,10 +131,10 @@ func TestReadmeWeSay(t *testing.T) {
 			d.stop()
 			return d.out.String()
 		},
-		"too many connections":                     served(strings.Replace(server, "mode =", "max_connections = 1\nmode =", 1), flood...),
-		"a mechanism that was not announced":       relayed(imap.url(), "", "SCRAM-SHA-256", ""),
-		"too many exchanges wait for mail clients": relayed(serviceMinder(t).url(), "connections = 1", "DIGEST-MD5", ""),
-		"digest-uri names another service":         relayed(serviceMinder(t).url(), "", "DIGEST-MD5", digestOf("alice")),
+		"too many connections":                      served(strings.Replace(server, "mode =", "max_connections = 1\nmode =", 1), flood...),
+		"a mechanism that was not announced":        relayed(imap.url(), "", "SCRAM-SHA-256", ""),
+		"the client took too long, and others wait": relayed(serviceMinder(t).url(), "connections = 2", "DIGEST-MD5", ""),
+		"digest-uri names another service":          relayed(serviceMinder(t).url(), "", "DIGEST-MD5", digestOf("alice")),
 		"Maximum number of connections from user+IP": func(t *testing.T) string {
 			conn, err := net.Dial("tcp", loopback(imap.port))
 			if err != nil {
