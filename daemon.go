@@ -92,7 +92,7 @@ func (d *daemon) frontend(lc *proto.ListenConfig, maxPassword int) proto.Fronten
 			Relayable:      d.router.Mechanisms,
 		}
 	}
-	return &readsocket.Frontend{MaxPassword: maxPassword}
+	return &readsocket.Frontend{MaxPassword: maxPassword, Relayer: d.router}
 }
 
 // stop drains: no new requests, those in progress are answered, then everything

@@ -53,6 +53,11 @@ func (c *Conn) Guard(f func()) {
 	f()
 }
 
+// Go runs f in a goroutine that may outlast the connection, and that Shutdown waits for:
+// f must end with the context that Serve was given, and soon after OnDrain's. To be
+// called within Serve.
+func (c *Conn) Go(f func()) { c.server.wg.Go(func() { c.Guard(f) }) }
+
 // Begin starts a request's budget. Reads on the connection end with it, writes
 // do not: the reply must get out.
 func (c *Conn) Begin(ctx context.Context) (context.Context, context.CancelFunc) {

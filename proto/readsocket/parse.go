@@ -21,90 +21,160 @@ func mend(reason string) error {
 	return &proto.Refusal{Verdict: proto.TempFail, Reason: "request does not parse: " + reason}
 }
 
-// Parse reads one request, as it came off the stream. maxPassword is in bytes.
-// The error is a *proto.Refusal.
-func Parse(raw []byte, maxPassword int) (proto.Request, error) {
+// Message is what one line says: a request, unless one of the others is set.
+type Message struct {
+	Request proto.Request
+	Begin   *proto.Exchange // to be begun; its Challenge is not set
+	Answer  *Answer
+}
+
+// Answer is a mail client's response to the challenge of an exchange.
+type Answer struct {
+	ID       string
+	Response []byte
+}
+
+// Parse reads one line, as it came off the stream. maxPassword is in bytes. The error
+// is a *proto.Refusal; an Answer beside it names an exchange that has failed by it.
+func Parse(raw []byte, maxPassword int) (Message, error) {
 	end := bytes.IndexByte(raw, '\n')
 	switch {
 	case end < 0 && len(raw) >= MaxRequest, end >= MaxRequest:
-		return proto.Request{}, refuse("the request is longer than 16 KiB")
+		return Message{}, refuse("the request is longer than 16 KiB")
 	case end < 0:
-		return proto.Request{}, refuse("no LF at the end of the request")
+		return Message{}, refuse("no LF at the end of the request")
 	case end < len(raw)-1:
-		return proto.Request{}, refuse("bytes after the LF")
+		return Message{}, refuse("bytes after the LF")
 	case bytes.IndexByte(raw, 0) >= 0:
-		return proto.Request{}, refuse("a NUL in the request")
+		return Message{}, refuse("a NUL in the request")
 	}
 	line := string(raw[:end])
 	tab := strings.IndexByte(line, '\t')
 	if tab < 0 {
-		return parseExtended(line, maxPassword)
+		return parseFields(line, maxPassword)
 	}
 	if strings.IndexByte(line[tab+1:], '\t') >= 0 {
-		return proto.Request{}, refuse("a second TAB in a plain request")
+		return Message{}, refuse("a second TAB in a plain request")
 	}
 	req := proto.Request{Authcid: line[:tab], Password: proto.NewPassword(line[tab+1:])}
-	return req, req.Validate(maxPassword)
+	return Message{Request: req}, req.Validate(maxPassword)
 }
 
-// parseExtended reads the form without TAB. The whole syntax comes before the
+// fields are those of a line without TAB.
+type fields struct {
+	seen         map[string]bool
+	req          proto.Request
+	mech         string
+	id, resp     string // resp is still base64
+	rip, lip     netip.Addr
+	rport, lport uint16
+}
+
+// parseFields reads the forms without TAB. The whole syntax comes before the
 // first Reject: what the administrator must mend is never called a wrong password.
-func parseExtended(line string, maxPassword int) (proto.Request, error) {
-	var req proto.Request
-	seen := make(map[string]bool, 10)
-	var rip, lip netip.Addr
-	var rport, lport uint16
+func parseFields(line string, maxPassword int) (Message, error) {
+	f := fields{seen: make(map[string]bool, 10)}
 	for field := range strings.SplitSeq(line, " ") {
-		key, value, assigned := strings.Cut(field, "=")
-		if seen[key] {
-			return req, mend("a key stands twice")
-		}
-		seen[key] = true
-		var err error
-		switch {
-		case key == "secured" && value == "":
-			req.Secured = !assigned
-		case key == "secured":
-			err = mend("secured takes no value")
-		case !assigned:
-			err = mend("a field is no key=value")
-		case key == "user":
-			req.Authcid, err = decode(value, "user")
-		case key == "pass":
-			var text string
-			text, err = decode(value, "pass")
-			req.Password = proto.NewPassword(text)
-		case key == "authzid":
-			req.Authzid, err = decode(value, "authzid")
-		case key == "rip":
-			rip, err = address(value, "rip")
-		case key == "lip":
-			lip, err = address(value, "lip")
-		case key == "rport":
-			rport, err = port(value, "rport")
-		case key == "lport":
-			lport, err = port(value, "lport")
-		case key == "server":
-			req.Server = value
-		case key == "session":
-			req.Session, err = session(value)
-		default:
-			err = mend("a key is none of user pass authzid rip rport lip lport secured server session")
-		}
-		if err != nil {
-			return proto.Request{}, err
+		if err := f.read(field); err != nil {
+			return Message{}, err
 		}
 	}
-	if !seen["user"] || !seen["pass"] {
-		return proto.Request{}, mend("user or pass is missing")
+	if f.rip.IsValid() {
+		f.req.Client = netip.AddrPortFrom(f.rip, f.rport)
 	}
-	if rip.IsValid() {
-		req.Client = netip.AddrPortFrom(rip, rport)
+	if f.lip.IsValid() {
+		f.req.Local = netip.AddrPortFrom(f.lip, f.lport)
 	}
-	if lip.IsValid() {
-		req.Local = netip.AddrPortFrom(lip, lport)
+	switch {
+	case f.seen["exchange"] || f.seen["resp"]:
+		return f.answer()
+	case f.seen["mech"]:
+		return f.begin()
+	case !f.seen["user"] || !f.seen["pass"]:
+		return Message{}, mend("user or pass is missing")
 	}
-	return req, req.Validate(maxPassword)
+	return Message{Request: f.req}, f.req.Validate(maxPassword)
+}
+
+// read reads one field.
+func (f *fields) read(field string) error {
+	key, value, assigned := strings.Cut(field, "=")
+	if f.seen[key] {
+		return mend("a key stands twice")
+	}
+	f.seen[key] = true
+	var err error
+	switch {
+	case key == "secured" && value == "":
+		f.req.Secured = !assigned
+	case key == "secured":
+		err = mend("secured takes no value")
+	case !assigned:
+		err = mend("a field is no key=value")
+	case key == "user":
+		f.req.Authcid, err = decode(value, "user")
+	case key == "pass":
+		var text string
+		text, err = decode(value, "pass")
+		f.req.Password = proto.NewPassword(text)
+	case key == "authzid":
+		f.req.Authzid, err = decode(value, "authzid")
+	case key == "rip":
+		f.rip, err = address(value, "rip")
+	case key == "lip":
+		f.lip, err = address(value, "lip")
+	case key == "rport":
+		f.rport, err = port(value, "rport")
+	case key == "lport":
+		f.lport, err = port(value, "lport")
+	case key == "server":
+		f.req.Server = value
+	case key == "session":
+		f.req.Session, err = session(value)
+	case key == "mech":
+		f.mech = value
+	case key == "exchange":
+		f.id = value
+	case key == "resp":
+		f.resp = value
+	default:
+		err = mend("a key is none of user pass authzid rip rport lip lport secured server session mech exchange resp")
+	}
+	return err
+}
+
+// begin returns the exchange that a line with mech= begins.
+func (f *fields) begin() (Message, error) {
+	for _, key := range []string{"user", "pass", "authzid"} {
+		if f.seen[key] {
+			return Message{}, mend("mech stands beside user, pass or authzid: the exchange itself tells the account")
+		}
+	}
+	switch {
+	case f.seen["server"]:
+		return Message{}, mend("mech stands beside server: an exchange goes to the server without domains")
+	case f.mech != "CRAM-MD5":
+		return Message{}, mend("mech is not CRAM-MD5: other mechanisms need Exim's dovecot driver")
+	}
+	return Message{Begin: &proto.Exchange{
+		Mechanism: f.mech,
+		Client:    f.req.Client,
+		Local:     f.req.Local,
+		Secured:   f.req.Secured,
+		Session:   f.req.Session,
+	}}, nil
+}
+
+// answer returns the response that a line with exchange= carries.
+func (f *fields) answer() (Message, error) {
+	if !f.seen["exchange"] || !f.seen["resp"] || len(f.seen) != 2 {
+		return Message{}, mend("exchange and resp stand by themselves, and both")
+	}
+	response, err := decode(f.resp, "resp")
+	if err != nil {
+		return Message{Answer: &Answer{ID: f.id}}, refuse(err.Error())
+	}
+	return Message{Answer: &Answer{f.id, []byte(response)}}, nil
 }
 
 // strict is RFC 4648 §4 without leniency: padding, and no stray bits.

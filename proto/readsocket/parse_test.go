@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,10 +48,14 @@ func TestParseAccepts(t *testing.T) {
 		{auth + " rip= rport=0\n", proto.Request{Authcid: "bob@d"}, "secret"}, // exim -bs
 	}
 	for _, tt := range tests {
-		got, err := Parse([]byte(tt.in), testMaxPassword)
+		m, err := Parse([]byte(tt.in), testMaxPassword)
+		got := m.Request
 		if err != nil {
 			t.Errorf("Parse(%.80q): %v", tt.in, err)
 			continue
+		}
+		if m.Begin != nil || m.Answer != nil {
+			t.Errorf("Parse(%.80q): got an exchange", tt.in)
 		}
 		if pass := got.Password.Reveal(); pass != tt.pass {
 			t.Errorf("Parse(%.80q): got password %q want %q", tt.in, pass, tt.pass)
@@ -127,6 +133,38 @@ func TestParseRefuses(t *testing.T) {
 		{auth + " session=" + strings.Repeat("s", maxSession+1) + "\n", later},
 		{auth + " session=a\x1bb\n", later},
 		{"user=" + b64("bo\x00b") + " pass=" + b64("x") + " rip=NULL\n", later}, // syntax first
+		// No form can be taken for another.
+		{auth + " mech=CRAM-MD5\n", later},
+		{"mech=CRAM-MD5 user=" + b64("bob") + "\n", later},
+		{"mech=CRAM-MD5 pass=" + b64("secret") + "\n", later},
+		{"mech=CRAM-MD5 authzid=\n", later},
+		{"mech=CRAM-MD5 server=two\n", later},
+		{"mech=CRAM-MD5 exchange=1\n", later},
+		{"mech=CRAM-MD5 resp=eA==\n", later},
+		{auth + " exchange=1 resp=eA==\n", later},
+		{auth + " exchange=1\n", later},
+		{"exchange=1 resp=eA== rip=192.0.2.1\n", later},
+		{"exchange=1 resp=eA== secured\n", later},
+		{"mech=CRAM-MD5\tsecret\tx\n", no},
+		// Begin and answer.
+		{"mech=\n", later},
+		{"mech\n", later},
+		{"mech=cram-md5\n", later},
+		{"mech=PLAIN\n", later},
+		{"mech=DIGEST-MD5\n", later},
+		{"mech=CRAM-MD5 mech=CRAM-MD5\n", later},
+		{"mech=CRAM-MD5 rip=NULL\n", later},
+		{"mech=CRAM-MD5 secured=yes\n", later},
+		{"mech=CRAM-MD5 session=a\x1bb\n", later},
+		{"mech=CRAM-MD5 \n", later},
+		{"mech=CRAM-MD5\r\n", later},
+		{"exchange=1\n", later},
+		{"resp=eA==\n", later},
+		{"exchange=1 resp=eA== resp=eA==\n", later},
+		{"exchange=1 resp=bob secret\n", later}, // a response without ${base64:…}
+		{"exchange=1 resp=secret!\n", no},
+		{"exchange=1 resp=eB==\n", no},
+		{"exchange=1 resp=eA==\r\n", no},
 	}
 	for _, tt := range tests {
 		_, err := Parse([]byte(tt.in), testMaxPassword)
@@ -142,22 +180,57 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParse holds that a line gives at most one request, that its fields obey the
-// rules of the package comment, and that writing them anew gives them back.
+func TestParseExchange(t *testing.T) {
+	tests := []struct {
+		in     string
+		begin  *proto.Exchange
+		answer *Answer
+	}{
+		{"mech=CRAM-MD5\n", &proto.Exchange{Mechanism: "CRAM-MD5"}, nil},
+		{"secured rip=192.0.2.1 rport=25 lip=2001:db8::1 lport=587 session=1a2b mech=CRAM-MD5\n", &proto.Exchange{Mechanism: "CRAM-MD5",
+			Client: netip.MustParseAddrPort("192.0.2.1:25"), Local: netip.MustParseAddrPort("[2001:db8::1]:587"), Secured: true, Session: "1a2b"}, nil},
+		{"mech=CRAM-MD5 rip= lip= rport=0 session= secured=\n", &proto.Exchange{Mechanism: "CRAM-MD5"}, nil}, // exim -bs
+		{"exchange=1a resp=" + b64("bob 0123") + "\n", nil, &Answer{"1a", []byte("bob 0123")}},
+		{"resp= exchange=\n", nil, &Answer{"", []byte{}}},
+		{"exchange=1a resp=" + b64("x\x00\t\n") + "\n", nil, &Answer{"1a", []byte("x\x00\t\n")}},
+	}
+	for _, tt := range tests {
+		got, err := Parse([]byte(tt.in), testMaxPassword)
+		if want := (Message{Begin: tt.begin, Answer: tt.answer}); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("Parse(%q): got %+v, %v", tt.in, got, err)
+		}
+	}
+	if m, _ := Parse([]byte("exchange=1a resp=!\n"), testMaxPassword); m.Answer == nil || m.Answer.ID != "1a" {
+		t.Errorf("which exchange has failed is not told: %+v", m)
+	}
+	if m, _ := Parse([]byte("exchange=1a resp=! rip=\n"), testMaxPassword); m.Answer != nil {
+		t.Errorf("the administrator's mistake ends an exchange: %+v", m)
+	}
+}
+
+// FuzzParse holds that a line gives at most one request, exchange or answer, that its
+// fields obey the rules of the package comment, and that writing them anew gives them back.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("bob\tsecret\n"))
 	f.Add([]byte("bob\tpw\n\tsecret\n"))
 	f.Add([]byte(auth + " rip=2001:db8::1 rport=1 lip=::ffff:1.2.3.4 lport=2 secured server=x session=y\n"))
 	f.Add([]byte(auth + " rip=fe80::1%\"\n"))
+	f.Add([]byte("mech=CRAM-MD5 rip=2001:db8::1 secured session=y\n"))
+	f.Add([]byte("exchange=1a resp=eA==\n"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		req, err := Parse(raw, testMaxPassword)
+		m, err := Parse(raw, testMaxPassword)
 		if err != nil {
 			return
 		}
-		pass := req.Password.Reveal()
-		if raw[len(raw)-1] != '\n' || strings.Count(string(raw), "\n") != 1 || len(raw) > MaxRequest {
+		req, text := m.Request, string(raw)
+		if text[len(text)-1] != '\n' || strings.Count(text, "\n") != 1 || len(text) > MaxRequest {
 			t.Fatalf("%q is no single line", raw)
 		}
+		if m.Begin != nil || m.Answer != nil {
+			checkExchange(t, text[:len(text)-1], m)
+			return
+		}
+		pass := req.Password.Reveal()
 		if req.Authcid == "" || pass == "" || len(pass) > testMaxPassword ||
 			strings.ContainsAny(req.Authcid+req.Authzid, "\x00\t\r\n\x7f") || strings.Contains(pass, "\x00") {
 			t.Fatalf("%q gave %+v with password %q", raw, req, pass)
@@ -165,17 +238,43 @@ func FuzzParse(f *testing.F) {
 		if req.Client.Addr().Zone() != "" || req.Local.Addr().Zone() != "" {
 			t.Fatalf("%q gave a zone", raw)
 		}
-		if plain := strings.Contains(string(raw), "\t"); plain {
-			if got := req.Authcid + "\t" + pass + "\n"; got != string(raw) {
+		if plain := strings.Contains(text, "\t"); plain {
+			if got := req.Authcid + "\t" + pass + "\n"; got != text {
 				t.Fatalf("%q came back as %q", raw, got)
 			}
 			return
 		}
 		again := "user=" + b64(req.Authcid) + " pass=" + b64(pass) + " authzid=" + b64(req.Authzid)
-		if !strings.Contains(string(raw), "user="+b64(req.Authcid)) || !strings.Contains(string(raw), "pass="+b64(pass)) {
+		if !strings.Contains(text, "user="+b64(req.Authcid)) || !strings.Contains(text, "pass="+b64(pass)) {
 			t.Fatalf("%q came back as %q", raw, again)
 		}
 	})
+}
+
+// checkExchange holds FuzzParse's properties of the lines that are no requests.
+func checkExchange(t *testing.T, line string, m Message) {
+	if strings.Contains(line, "\t") || m.Request != (proto.Request{}) || (m.Begin != nil) == (m.Answer != nil) {
+		t.Fatalf("%q gave %+v", line, m)
+	}
+	if a := m.Answer; a != nil {
+		resp := "resp=" + b64(string(a.Response))
+		if line != "exchange="+a.ID+" "+resp && line != resp+" exchange="+a.ID {
+			t.Fatalf("%q gave %+v", line, a)
+		}
+		return
+	}
+	x, words := m.Begin, strings.Split(line, " ")
+	if !slices.Contains(words, "mech=CRAM-MD5") || x.Mechanism != "CRAM-MD5" || x.Secured != slices.Contains(words, "secured") ||
+		x.Client.Addr().Zone()+x.Local.Addr().Zone() != "" || x.Session != "" && !slices.Contains(words, "session="+x.Session) {
+		t.Fatalf("%q gave %+v", line, x)
+	}
+	for _, word := range words {
+		switch key, _, _ := strings.Cut(word, "="); key {
+		case "mech", "rip", "rport", "lip", "lport", "secured", "session":
+		default:
+			t.Fatalf("%q begins an exchange", line)
+		}
+	}
 }
 
 func BenchmarkParsePlain(b *testing.B) {
