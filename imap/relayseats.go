@@ -11,7 +11,8 @@ import (
 )
 
 const (
-	// ponder is how long a client may think while others wait for its seat.
+	// ponder is how long a client may think while others wait for its seat: this, or
+	// half of the time that these have.
 	ponder = 5 * time.Second
 	// maxStanding bounds the exchanges that wait for a seat: as many as the logins that
 	// wait for a connection.
@@ -57,8 +58,12 @@ func (s *seats) take(ctx context.Context, e *exchange) error {
 	}
 	s.standing++
 	defer func() { s.standing-- }()
+	limit := ponder
+	if e.x.Budget > 0 {
+		limit = min(limit, e.x.Budget/2)
+	}
 	for !s.free(e.x.Client.Addr()) {
-		left, look := s.left, time.NewTimer(s.hurry())
+		left, look := s.left, time.NewTimer(s.hurry(e.x.Client.Addr(), limit))
 		s.mu.Unlock()
 		select {
 		case <-left:
@@ -87,24 +92,28 @@ func (s *seats) free(addr netip.Addr) bool {
 	return len(s.taken) < s.max && same < max(1, s.max/4)
 }
 
-// hurry ends the exchange whose client has thought the longest, if that is too long, and
-// returns when to look again. The caller holds mu.
-func (s *seats) hurry() time.Duration {
+// hurry ends the exchange whose client has thought the longest, if that is more than
+// limit, and returns when to look again. An address that has had its share waits for its
+// own only. The caller holds mu.
+func (s *seats) hurry(addr netip.Addr, limit time.Duration) time.Duration {
 	var slowest *exchange
 	var since time.Time
 	for _, e := range s.taken {
+		if len(s.taken) < s.max && e.x.Client.Addr() != addr {
+			continue
+		}
 		if t := e.thinks(); !t.IsZero() && (slowest == nil || t.Before(since)) {
 			slowest, since = e, t
 		}
 	}
 	if slowest == nil {
-		return ponder
+		return limit
 	}
-	if wait := ponder - time.Since(since); wait > 0 {
+	if wait := limit - time.Since(since); wait > 0 {
 		return wait
 	}
 	slowest.interrupt(errPondered)
-	return ponder
+	return limit
 }
 
 // leave gives a seat back.

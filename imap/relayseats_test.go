@@ -77,7 +77,7 @@ func TestSeatsPonder(t *testing.T) {
 		first := seated(r, clientAt("", time.Minute, 0))
 		time.Sleep(time.Second)
 		second := seated(r, clientAt("", time.Minute, 0))
-		if v, text, took := relay(r, clientAt("", 0, 9*time.Second)); v != proto.Accept || took != 4*time.Second {
+		if v, text, took := relay(r, clientAt("", 0, 12*time.Second)); v != proto.Accept || took != 4*time.Second {
 			t.Errorf("got %v after %v: %s", v, took, text)
 		}
 		if got := <-first; !strings.HasPrefix(got, "tempfail 5s") || !strings.Contains(got, errPondered.Reason) {
@@ -86,6 +86,26 @@ func TestSeatsPonder(t *testing.T) {
 		if got := <-second; !strings.HasPrefix(got, "accept 1m0s") {
 			t.Errorf("the second got %s", got)
 		}
+	}, cramFarm(0))
+}
+
+// TestSeatsShare: an address that has had its share gets the seat of its own slowest
+// client, and nobody else's; and waits for half of its time only.
+func TestSeatsShare(t *testing.T) {
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		other := seated(r, clientAt("192.0.2.2", time.Minute, 0))
+		time.Sleep(time.Second)
+		own := seated(r, clientAt("192.0.2.1", time.Minute, 0), clientAt("192.0.2.1", 9*time.Second, 0))
+		if v, text, took := relay(r, clientAt("192.0.2.1", 0, 2*time.Second)); v != proto.Accept || took != time.Second {
+			t.Errorf("got %v after %v: %s", v, took, text)
+		}
+		if got := <-own; !strings.HasPrefix(got, "tempfail 1s") {
+			t.Errorf("its own got %s", got)
+		}
+		if got := <-other; !strings.HasPrefix(got, "accept 1m0s") {
+			t.Errorf("the other got %s", got)
+		}
+		<-own
 	}, cramFarm(0))
 }
 
