@@ -75,6 +75,9 @@ func (d *daemon) listen(lc *proto.ListenConfig, cfg *config, door proto.Authenti
 		}
 	})
 	d.log.Info("listening", proto.KeyFrontend, lc.Protocol, "socket", lc.Socket)
+	if err := d.router.Unrelayable(); lc.Protocol == "dovecot" && err != nil {
+		d.log.Warn("PLAIN and LOGIN are all that is announced", "socket", lc.Socket, proto.KeyErr, err)
+	}
 	return nil
 }
 

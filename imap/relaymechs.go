@@ -29,7 +29,7 @@ var _ proto.MechanismsFunc = (*Router)(nil).Mechanisms
 // the server is back.
 func (r *Router) Mechanisms(ctx context.Context) []string {
 	s := r.principal()
-	if s == nil || s.renames() || s.cfg.Connections < 2 { // see seats
+	if r.Unrelayable() != nil {
 		return []string{}
 	}
 	var mechs []string
@@ -48,6 +48,22 @@ func (r *Router) Mechanisms(ctx context.Context) []string {
 	slices.Sort(mechs)
 	return mechs
 }
+
+// Unrelayable returns why nothing can be relayed whatever the server offers, or nil.
+func (r *Router) Unrelayable() error {
+	switch s := r.principal(); {
+	case s == nil:
+		return errNoDefault
+	case s.renames():
+		return errRenames
+	case s.seatless():
+		return errNoSeats
+	}
+	return nil
+}
+
+// seatless reports whether no client may think over a connection, see seats.
+func (s *server) seatless() bool { return s.cfg.Connections < 2 }
 
 // offered returns what the server offers, or nothing if it cannot be asked now.
 func (s *server) offered(ctx context.Context) offer {

@@ -188,6 +188,8 @@ func (c *ListenConfig) validateMechanisms() error {
 			return BadKey(key, "%q: either all names have a - before them (all but these) or none has (only these)", entry)
 		case !forbidden && !Relayable(name):
 			return BadKey(key, "%q cannot be relayed", entry)
+		case Relayable(name) && !offerable(name):
+			return BadKey(key, "no mechanism %q is ever offered (there are PLAIN, LOGIN, CRAM-MD5, DIGEST-MD5, SCRAM-SHA-1, SCRAM-SHA-256 …, XOAUTH2, OAUTHBEARER)", name)
 		}
 	}
 	return nil

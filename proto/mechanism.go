@@ -1,6 +1,10 @@
 package proto
 
-import "strings"
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
 
 // MechanismName reports whether name has the form of a SASL mechanism's (RFC 4422 §3.1).
 func MechanismName(name string) bool {
@@ -22,4 +26,13 @@ func Relayable(name string) bool {
 		return false
 	}
 	return MechanismName(name) && !strings.HasPrefix(name, "GS2-") && !strings.HasSuffix(name, "-PLUS")
+}
+
+// scramName is what SCRAM's mechanisms are called (RFC 5802 §4, RFC 7677, and those to come).
+var scramName = regexp.MustCompile(`^SCRAM-SHA(3)?-[0-9]+$`)
+
+// offerable reports whether a mechanism that is not misspelt has this name: one of ours,
+// or one out of which an account can be read.
+func offerable(name string) bool {
+	return scramName.MatchString(name) || slices.Contains([]string{"PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "XOAUTH2", "OAUTHBEARER"}, name)
 }

@@ -296,7 +296,7 @@ func tryTOML(t *testing.T, page *readmePage, b readmeBlock) {
 // trySystemd asks systemd about the unit, and plays systemd for Type=notify. What is
 // no whole unit is more of the first one.
 func trySystemd(t *testing.T, page *readmePage, b readmeBlock) {
-	if !strings.Contains(b.text, "[Unit]") {
+	if !strings.Contains(b.text, "ExecStart=") {
 		b.text = page.under("Install", "systemd")[0].text + b.text
 	}
 	unit := filepath.Join(t.TempDir(), "imapauthd.service")

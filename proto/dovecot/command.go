@@ -71,7 +71,7 @@ func (s *session) begin(args []byte) *proto.Refusal {
 	x.response = nil // a part of the line
 	switch {
 	case x.refusal != nil:
-	case !slices.Contains(s.offered, x.mechanism):
+	case !slices.Contains(s.offered, x.mechanism), !s.f.allows(x.mechanism): // what a last resort may announce
 		x.refusal = &proto.Refusal{Verdict: proto.TempFail, Reason: "the client asks for a mechanism that was not announced"}
 	case s.f.RequireSecured && plaintext(x.mechanism) && !x.secured:
 		x.refusal = &proto.Refusal{Verdict: proto.Reject, Reason: "a mechanism that hands over the password, without TLS (require_secured)"}
