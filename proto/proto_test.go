@@ -115,7 +115,10 @@ func TestListenConfig(t *testing.T) {
 		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"PLIAN"} }, "mechanisms[0]"},
 		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"SCRAM-SHA1"} }, "mechanisms[0]"},
 		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"-PLAIN", "-CRAM-MD"} }, "mechanisms[1]"},
-		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"SCRAM-SHA-256", "SCRAM-SHA3-512"} }, ""},
+		{func(c *ListenConfig) {
+			*c = DefaultListen("dovecot")
+			c.Mechanisms = []string{"SCRAM-SHA-256", "SCRAM-SHA3-512"}
+		}, ""},
 		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"-"} }, "mechanisms[0]"},
 		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{"--PLAIN"} }, "mechanisms[0]"},
 		{func(c *ListenConfig) { *c = DefaultListen("dovecot"); c.Mechanisms = []string{""} }, "mechanisms[0]"},

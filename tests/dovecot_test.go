@@ -183,6 +183,18 @@ func (d *dovecot) stop(t testing.TB) {
 	}
 }
 
+// add has a Dovecot run with more configuration.
+func (d *dovecot) add(t *testing.T, text string) {
+	t.Helper()
+	d.stop(t)
+	conf, err := os.ReadFile(d.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, d.conf, string(conf)+text)
+	d.start(t)
+}
+
 // hang stops all of Dovecot's processes where they are: connections are still
 // accepted, by the kernel, and nobody answers. resume lets them go on.
 func (d *dovecot) hang(t testing.TB) {

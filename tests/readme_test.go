@@ -320,18 +320,6 @@ func trySystemd(t *testing.T, page *readmePage, b readmeBlock) {
 	}
 }
 
-// add has a Dovecot run with more configuration.
-func (d *dovecot) add(t *testing.T, text string) {
-	t.Helper()
-	d.stop(t)
-	conf, err := os.ReadFile(d.conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, d.conf, string(conf)+text)
-	d.start(t)
-}
-
 // tryDovecot runs Dovecot with the block, and has doveconf repeat every line of it.
 func tryDovecot(t *testing.T, page *readmePage, b readmeBlock) {
 	needGroup(t, b.text)
