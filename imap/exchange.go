@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -16,7 +17,7 @@ const maxMessage = 16 << 10
 // Refusals of what a client says in an exchange.
 var (
 	errLongMessage = &proto.Refusal{Verdict: proto.Reject, Reason: "the client's message is too long"}
-	errOddMessage  = &proto.Refusal{Verdict: proto.Reject, Reason: "the client says more than the mechanism has"}
+	errOddMessage  = &proto.Refusal{Verdict: proto.Reject, Reason: "the client says more than the mechanism has, or a NUL"}
 )
 
 // exchange is a proto.Exchange under way.
@@ -55,6 +56,9 @@ func (e *exchange) first(ctx context.Context) (err error) {
 // ask gives the client a challenge and returns its response, if that may be passed on.
 // The client is gone when ctx ends, and Challenge must then return.
 func (e *exchange) ask(ctx context.Context, challenge []byte) ([]byte, error) {
+	if e.heard >= e.family.messages {
+		return nil, errAsksMore
+	}
 	ctx, cut := context.WithCancelCause(ctx)
 	defer cut(nil)
 	e.think(time.Now(), cut)
@@ -99,7 +103,7 @@ func (e *exchange) hear(message []byte) error {
 	switch {
 	case len(message) > maxMessage:
 		return errLongMessage
-	case n > 0 && !e.family.later(n, message):
+	case n > 0 && !e.family.has(n, message), bytes.IndexByte(message, 0) >= 0: // none has a NUL, where some servers would stop reading
 		return errOddMessage
 	case len(message) == 0:
 	case e.family.secret != nil:

@@ -155,10 +155,12 @@ func (s *server) relay(ctx context.Context, e *exchange) (proto.Verdict, error) 
 	for _, p := range order(pools) {
 		got, err := p.relay(ctx, e)
 		if e.err != nil { // the client's doing, not the server's
-			if e.err != errNotItsOwn && e.err != errNoRoute {
-				e.x.Trail.Source = proto.SourceFrontend
-			} else {
+			switch e.err {
+			case errAsksMore: // the server's, after all
+			case errNotItsOwn, errNoRoute:
 				e.x.Trail.Source = proto.SourceRouter
+			default:
+				e.x.Trail.Source = proto.SourceFrontend
 			}
 			return unasked(e.err)
 		}

@@ -30,22 +30,28 @@ type family struct {
 	clientFirst bool
 	// read reads the client's first message, which carries the names.
 	read func(message []byte) (account, *proto.Refusal)
-	// later reports whether the n-th message after it is one that the mechanism has.
-	// None of them carries a name.
+	// messages is how many the client has at most, the first among them. A server that
+	// asks for more is not well.
+	messages int
+	// later reports whether the n-th message after the first, which there can be, is one
+	// that the mechanism has. None of them carries a name.
 	later func(n int, message []byte) bool
 	// secret returns what of a message must not be shown. nil: the message.
 	secret func(message []byte) string
 }
 
+// has reports whether the mechanism has this message, n after the first.
+func (f *family) has(n int, message []byte) bool { return n < f.messages && f.later(n, message) }
+
 // families are the mechanisms that can be relayed, but for SCRAM's, which are many.
 var families = map[string]*family{
-	"CRAM-MD5":    {read: cramName, later: neverLater, secret: cramDigest},
-	"DIGEST-MD5":  {read: digestName, later: emptyOnce},
-	"OAUTHBEARER": {clientFirst: true, read: oauthBearerName, later: oauthLater, secret: bearerToken},
-	"XOAUTH2":     {clientFirst: true, read: xoauth2Name, later: oauthLater, secret: bearerToken},
+	"CRAM-MD5":    {messages: 1, read: cramName, secret: cramDigest},
+	"DIGEST-MD5":  {messages: 2, read: digestName, later: emptyLater},
+	"OAUTHBEARER": {clientFirst: true, messages: 2, read: oauthBearerName, later: oauthLater, secret: bearerToken},
+	"XOAUTH2":     {clientFirst: true, messages: 2, read: xoauth2Name, later: oauthLater, secret: bearerToken},
 }
 
-var scram = &family{clientFirst: true, read: scramName, later: scramLater}
+var scram = &family{clientFirst: true, messages: 3, read: scramName, later: scramLater}
 
 // familyOf returns a mechanism's family, or nil if it cannot be relayed: its name
 // cannot be read, or it is bound to the TLS connection that it runs over (-PLUS).
@@ -61,11 +67,8 @@ func saslMechanism(s string) bool {
 	return s != "" && len(s) <= 20 && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
-// neverLater is a mechanism of one message.
-func neverLater(int, []byte) bool { return false }
-
-// emptyOnce is a mechanism whose client answers the server's proof with nothing.
-func emptyOnce(n int, message []byte) bool { return n == 1 && len(message) == 0 }
+// emptyLater is a mechanism whose client answers the server's proof with nothing.
+func emptyLater(_ int, message []byte) bool { return len(message) == 0 }
 
 // unreadable is a message that is not the mechanism's, or leaves a doubt whom it
 // names.

@@ -151,7 +151,7 @@ func TestLaterMessages(t *testing.T) {
 		{"OAUTHBEARER", 1, "n,a=bob,\x01auth=Bearer x\x01\x01", false},
 		{"XOAUTH2", 2, "", false},
 	} {
-		if got := familyOf(tt.mech).later(tt.n, []byte(tt.message)); got != tt.want {
+		if got := familyOf(tt.mech).has(tt.n, []byte(tt.message)); got != tt.want {
 			t.Errorf("%s %d %q: got %v want %v", tt.mech, tt.n, tt.message, got, tt.want)
 		}
 	}

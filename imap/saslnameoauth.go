@@ -64,8 +64,8 @@ func oauthPairs(s string) (map[string]string, *proto.Refusal) {
 
 // oauthLater: the client's answer to the server's error says nothing (XOAUTH2), or
 // 0x01 (RFC 7628 §3.2.3).
-func oauthLater(n int, message []byte) bool {
-	return n == 1 && (len(message) == 0 || string(message) == "\x01")
+func oauthLater(_ int, message []byte) bool {
+	return len(message) == 0 || string(message) == "\x01"
 }
 
 // bearerToken returns the token in a message.

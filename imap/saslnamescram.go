@@ -28,5 +28,8 @@ func scramName(message []byte) (account, *proto.Refusal) {
 
 // scramLater: the client-final-message, and nothing in answer to the server's proof.
 func scramLater(n int, message []byte) bool {
-	return n == 1 && strings.HasPrefix(string(message), "c=") || n == 2 && len(message) == 0
+	if n == 1 {
+		return strings.HasPrefix(string(message), "c=")
+	}
+	return len(message) == 0
 }
