@@ -151,34 +151,31 @@ func (s *server) relay(ctx context.Context, e *exchange) (proto.Verdict, error) 
 		return proto.TempFail, err
 	}
 	defer release()
-	var failed failures
-	for _, p := range order(pools) {
-		got, err := p.relay(ctx, e)
-		if e.err != nil { // the client's doing, not the server's
-			switch e.err {
-			case errAsksMore: // the server's, after all
-			case errNotItsOwn, errNoRoute:
-				e.x.Trail.Source = proto.SourceRouter
-			default:
-				e.x.Trail.Source = proto.SourceFrontend
-			}
-			return unasked(e.err)
-		}
-		if err == nil {
-			r := s.judge.rule(got.status)
-			switch {
-			case r.verdict == proto.Accept:
-				return proto.Accept, nil
-			case r.verdict == proto.Reject && e.ambiguous(got.status):
-				return errAmbiguous.Verdict, fmt.Errorf("%w: %w", errAmbiguous, got.shown)
-			}
-			return r.verdict, got.shown
-		}
-		failed = append(failed, err)
-		var u *unreachable
-		if !errors.As(err, &u) || ctx.Err() != nil {
-			break
-		}
+	got, err := inOrder(ctx, pools, func(p *pool) (answer, error) { return p.relay(ctx, e) })
+	switch {
+	case e.err != nil:
+		e.x.Trail.Source = sourceOf(e.err)
+		return unasked(e.err)
+	case err != nil:
+		return proto.TempFail, err
 	}
-	return proto.TempFail, failed
+	switch r := s.judge.rule(got.status); {
+	case r.verdict == proto.Accept:
+		return proto.Accept, nil
+	case r.verdict == proto.Reject && e.ambiguous(got.status):
+		return errAmbiguous.Verdict, fmt.Errorf("%w: %w", errAmbiguous, got.shown)
+	default:
+		return r.verdict, got.shown
+	}
+}
+
+// sourceOf tells who ended an exchange on the client's side.
+func sourceOf(err error) proto.Source {
+	switch err {
+	case errAsksMore: // the server's doing, after all
+		return proto.SourceIMAP
+	case errNotItsOwn, errNoRoute:
+		return proto.SourceRouter
+	}
+	return proto.SourceFrontend
 }

@@ -135,19 +135,32 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 		return proto.TempFail, err
 	}
 	defer release()
+	got, err := inOrder(ctx, pools, func(p *pool) (answer, error) {
+		got, err := p.login(ctx, &cred)
+		if err == nil && s.askAgain(req, got) {
+			got = s.askWithout(ctx, p, cred, got)
+		}
+		return got, err
+	})
+	if err != nil {
+		return proto.TempFail, err
+	}
+	r := s.judge.rule(got.status)
+	req.Trail.NoStore = r.noStore
+	if r.verdict == proto.Accept {
+		return proto.Accept, nil
+	}
+	return r.verdict, got.shown
+}
+
+// inOrder asks one pool after the other, until one has an answer, or was reached and
+// has none.
+func inOrder(ctx context.Context, pools []*pool, ask func(*pool) (answer, error)) (answer, error) {
 	var failed failures
 	for _, p := range order(pools) {
-		got, err := p.login(ctx, &cred)
+		got, err := ask(p)
 		if err == nil {
-			if s.askAgain(req, got) {
-				got = s.askWithout(ctx, p, cred, got)
-			}
-			r := s.judge.rule(got.status)
-			req.Trail.NoStore = r.noStore
-			if r.verdict == proto.Accept {
-				return proto.Accept, nil
-			}
-			return r.verdict, got.shown
+			return got, nil
 		}
 		failed = append(failed, err)
 		var u *unreachable
@@ -155,7 +168,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 			break
 		}
 	}
-	return proto.TempFail, failed
+	return answer{}, failed
 }
 
 // askAgain reports whether an answer is a limit that was reached because the server

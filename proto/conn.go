@@ -100,17 +100,20 @@ func (c *Conn) ServeOne(ctx context.Context, read func(net.Conn) (Request, error
 // began. A panic is a TempFail.
 func (c *Conn) Decide(ctx context.Context, start time.Time, req *Request) (verdict Verdict) {
 	var err error
-	defer func() {
-		if v := recover(); v != nil {
-			verdict, err = TempFail, errors.New("panic")
-			c.server.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
-		}
-		c.report(start, decision{
-			authcid: req.Authcid, authzid: req.Authzid, client: req.Client, session: req.Session, trail: req.Trail,
-		}, verdict, err)
-	}()
+	defer c.conclude(start, &verdict, &err, func() decision {
+		return decision{authcid: req.Authcid, authzid: req.Authzid, client: req.Client, session: req.Session, trail: req.Trail}
+	})
 	verdict, err = c.next.Authenticate(ctx, req)
 	return verdict
+}
+
+// conclude is deferred by what has come to a verdict, which it logs: that of a panic too.
+func (c *Conn) conclude(start time.Time, verdict *Verdict, err *error, about func() decision) {
+	if v := recover(); v != nil {
+		*verdict, *err = TempFail, errors.New("panic")
+		c.server.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
+	}
+	c.report(start, about(), *verdict, *err)
 }
 
 // decision is what a log line says beside the verdict.

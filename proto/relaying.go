@@ -3,7 +3,6 @@ package proto
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"strings"
 	"time"
 	"unicode"
@@ -22,15 +21,9 @@ var (
 // nobody is accepted without a name. A panic is a TempFail.
 func (c *Conn) Relay(ctx context.Context, start time.Time, relayer Relayer, x *Exchange) (verdict Verdict) {
 	var err error
-	defer func() {
-		if v := recover(); v != nil {
-			verdict, err = TempFail, errors.New("panic")
-			c.server.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
-		}
-		c.report(start, decision{
-			authcid: x.Claimed, mechanism: x.Mechanism, client: x.Client, session: x.Session, trail: x.Trail,
-		}, verdict, err)
-	}()
+	defer c.conclude(start, &verdict, &err, func() decision {
+		return decision{authcid: x.Claimed, mechanism: x.Mechanism, client: x.Client, session: x.Session, trail: x.Trail}
+	})
 	if c.refusal != nil {
 		err = c.refusal
 		return c.refusal.Verdict

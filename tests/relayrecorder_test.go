@@ -31,21 +31,7 @@ type relayConn struct {
 func startRelayRecorder(t *testing.T, socket, target string) *relayRecorder {
 	t.Helper()
 	r := &relayRecorder{target: target}
-	l, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	openToAll(t, socket)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go r.serve(conn)
-		}
-	}()
+	standInAt(t, socket, func(conn *net.UnixConn) { r.serve(conn) })
 	return r
 }
 

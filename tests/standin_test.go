@@ -14,6 +14,13 @@ import (
 func standIn(t *testing.T, answer func(conn *net.UnixConn)) (socket string) {
 	t.Helper()
 	socket = filepath.Join(shortDir(t), "s")
+	standInAt(t, socket, answer)
+	return socket
+}
+
+// standInAt is standIn at a path of the test's choice.
+func standInAt(t *testing.T, socket string, answer func(conn *net.UnixConn)) {
+	t.Helper()
 	l, err := net.Listen("unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +36,6 @@ func standIn(t *testing.T, answer func(conn *net.UnixConn)) (socket string) {
 			go answer(conn.(*net.UnixConn))
 		}
 	}()
-	return socket
 }
 
 // recorder returns an answer that reads the request to its end, reports it and

@@ -18,8 +18,8 @@ const (
 	// expiry is how long an exchange waits for its answer, from its challenge. A mail
 	// client answers at once, or has lost its way.
 	expiry = 30 * time.Second
-	// maxWaiting is how many exchanges of a listener may be without their answer: as
-	// many as there are connections, by default.
+	// maxWaiting is how many exchanges of a listener may be without their answer: more
+	// than there are IMAP connections for.
 	maxWaiting = 256
 	// maxChallenge is the longest challenge in bytes; it is a message id (RFC 2195 §2).
 	maxChallenge = 512
