@@ -17,6 +17,8 @@ const (
 	// maxStanding bounds the exchanges that wait for a seat: as many as the logins that
 	// wait for a connection.
 	maxStanding = maxWaiting
+	// maxStandingOfOne bounds those of one address, which cannot make others be sent away.
+	maxStandingOfOne = maxStanding / 16
 )
 
 // Ends of an exchange for the sake of others.
@@ -31,13 +33,14 @@ var (
 type seats struct {
 	mu       sync.Mutex
 	max      int
-	taken    []*exchange   // protects this and the rest
-	standing int           // exchanges that wait
-	left     chan struct{} // closed, and made anew, whenever a seat becomes free
+	taken    []*exchange        // protects this and the rest
+	standing int                // exchanges that wait
+	ofOne    map[netip.Addr]int // the same, by the mail client's address
+	left     chan struct{}      // closed, and made anew, whenever a seat becomes free
 }
 
 func newSeats(connections int) *seats {
-	return &seats{max: connections / 2, left: make(chan struct{})}
+	return &seats{max: connections / 2, ofOne: make(map[netip.Addr]int), left: make(chan struct{})}
 }
 
 // take waits for a seat, within the time of the server's first step. The client that has
@@ -53,17 +56,18 @@ func (s *seats) take(ctx context.Context, e *exchange) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.standing >= maxStanding {
+	addr := e.x.Client.Addr()
+	if s.standing >= maxStanding || addr.IsValid() && s.ofOne[addr] >= maxStandingOfOne {
 		return errManyRelays
 	}
-	s.standing++
-	defer func() { s.standing-- }()
+	s.stand(addr, 1)
+	defer s.stand(addr, -1)
 	limit := ponder
 	if e.x.Budget > 0 {
 		limit = min(limit, e.x.Budget/2)
 	}
-	for !s.free(e.x.Client.Addr()) {
-		left, look := s.left, time.NewTimer(s.hurry(e.x.Client.Addr(), limit))
+	for !s.free(addr) {
+		left, look := s.left, time.NewTimer(s.hurry(addr, limit))
 		s.mu.Unlock()
 		select {
 		case <-left:
@@ -78,6 +82,14 @@ func (s *seats) take(ctx context.Context, e *exchange) error {
 	}
 	s.taken = append(s.taken, e)
 	return nil
+}
+
+// stand counts an exchange among those that wait, or out. The caller holds mu.
+func (s *seats) stand(addr netip.Addr, n int) {
+	s.standing += n
+	if s.ofOne[addr] += n; s.ofOne[addr] == 0 {
+		delete(s.ofOne, addr)
+	}
 }
 
 // free reports whether there is a seat for a client of this address; the zero Addr is

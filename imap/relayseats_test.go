@@ -141,3 +141,33 @@ func TestSeatsOfAnAddress(t *testing.T) {
 		synctest.Wait()
 	}, cramFarm(0))
 }
+
+// TestSeatsStanding: one address cannot fill the room for those who wait.
+func TestSeatsStanding(t *testing.T) {
+	withFarm(t, func(c *Config) { c.Connections = 2 }, func(t *testing.T, r *Router, p *pool) {
+		ended := seated(r, clientAt("", 0, 0))
+		const crowd = maxStandingOfOne + 1
+		sent := make(chan time.Duration, crowd)
+		for range crowd {
+			go func() {
+				_, _, took := relay(r, clientAt("192.0.2.1", 0, 9*time.Second))
+				sent <- took
+			}()
+		}
+		synctest.Wait()
+		if took := <-sent; took != 0 || len(sent) > 0 {
+			t.Errorf("one of the crowd was sent away after %v, and %d more", took, len(sent))
+		}
+		if v, _, took := relay(r, clientAt("192.0.2.2", 0, 3*time.Second)); v != proto.TempFail || took != 3*time.Second {
+			t.Errorf("another address: got %v after %v, want to wait", v, took)
+		}
+		for range crowd - 1 {
+			<-sent
+		}
+		<-ended
+		synctest.Wait()
+		if n := len(p.seats.ofOne); n != 0 || p.seats.standing != 0 {
+			t.Errorf("%d are still counted", n)
+		}
+	}, cramFarm(20*time.Second))
+}
