@@ -12,13 +12,19 @@ import (
 // searched in a row.
 const perAccount = 8
 
-// entry is one remembered verdict.
+// entry is one remembered verdict, 32 bytes without a pointer, which the garbage
+// collector need not read.
 type entry struct {
 	key     Key
-	proof   Key           // the same without the mail client's address, where key has one
 	expires time.Duration // on the cache's clock
-	marked  bool          // positive only: to be proved again before it counts
+	proof   credentials
+	marked  bool // positive only: to be proved again before it counts
 }
+
+// credentials are the beginning of an entry's key without the mail client's
+// address. They open nothing: equal by chance, once in 2⁵⁶ new passwords, they
+// would leave the old one its lifetime.
+type credentials [7]byte
 
 // ledger is one side of the cache, positive or negative: an LRU of accounts, each
 // with its own few entries, so that one account's guesses evict nobody else's.
@@ -56,7 +62,8 @@ func (l *ledger) find(account, key Key, now time.Duration) *entry {
 // proved reports whether there is a live entry of these credentials, at any address.
 func (l *ledger) proved(account, proof Key, now time.Duration) bool {
 	entries, ok := l.accounts.Peek(account)
-	return ok && slices.ContainsFunc(*entries, func(e entry) bool { return e.proof == proof && e.expires > now })
+	want := credentials(proof[:7])
+	return ok && slices.ContainsFunc(*entries, func(e entry) bool { return e.proof == want && e.expires > now })
 }
 
 // put remembers key for the ledger's lifetime, unmarked. A full account loses the
@@ -65,7 +72,7 @@ func (l *ledger) put(account, key, proof Key, now time.Duration) {
 	if l.ttl <= 0 {
 		return
 	}
-	fresh := entry{key: key, proof: proof, expires: now + l.ttl}
+	fresh := entry{key: key, proof: credentials(proof[:7]), expires: now + l.ttl}
 	entries, ok := l.accounts.Get(account)
 	if !ok {
 		l.accounts.Add(account, &[]entry{fresh})
@@ -82,6 +89,9 @@ func (l *ledger) put(account, key, proof Key, now time.Duration) {
 		}
 	}
 	if len(*entries) < perAccount {
+		if len(*entries) == cap(*entries) { // append would make room for twice as many
+			*entries = append(make([]entry, 0, len(*entries)+1), *entries...)
+		}
 		*entries = append(*entries, fresh)
 	} else {
 		(*entries)[oldest] = fresh
