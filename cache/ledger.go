@@ -31,6 +31,7 @@ type credentials [7]byte
 // The owner locks.
 type ledger struct {
 	accounts *simplelru.LRU[Key, *[]entry]
+	size     int // accounts, at most
 	ttl      time.Duration
 }
 
@@ -39,7 +40,7 @@ func newLedger(accounts int, ttl time.Duration) *ledger {
 	if err != nil {
 		panic(err) // accounts < 1, which Config.Validate refuses
 	}
-	return &ledger{lru, ttl}
+	return &ledger{lru, accounts, ttl}
 }
 
 // find returns the live entry, or nil. The pointer is good until the next call.
@@ -75,7 +76,7 @@ func (l *ledger) put(account, key, proof Key, now time.Duration) {
 	fresh := entry{key: key, proof: credentials(proof[:7]), expires: now + l.ttl}
 	entries, ok := l.accounts.Get(account)
 	if !ok {
-		l.accounts.Add(account, &[]entry{fresh})
+		l.accounts.Add(account, l.first(fresh))
 		return
 	}
 	oldest := 0
@@ -96,6 +97,18 @@ func (l *ledger) put(account, key, proof Key, now time.Duration) {
 	} else {
 		(*entries)[oldest] = fresh
 	}
+}
+
+// first returns the entries of a new account. In a full ledger they take the place
+// of the account that must go, so that an eviction makes little garbage.
+func (l *ledger) first(fresh entry) *[]entry {
+	if l.accounts.Len() == l.size {
+		if _, gone, _ := l.accounts.RemoveOldest(); cap(*gone) == 1 {
+			(*gone)[0] = fresh
+			return gone
+		}
+	}
+	return &[]entry{fresh}
 }
 
 // mark marks every entry of the account.

@@ -5,6 +5,35 @@ import (
 	"testing"
 )
 
+// TestEvictedIsForgotten holds that an account which takes another's place takes
+// nothing else of it.
+func TestEvictedIsForgotten(t *testing.T) {
+	for _, entries := range []int{1, 2, perAccount} {
+		l := newLedger(1, testPositive)
+		old, young := numbered(1000), numbered(2000)
+		for i := range entries {
+			l.put(old, numbered(i), numbered(i), 0)
+		}
+		l.mark(old)
+		l.put(young, numbered(100), numbered(100), 0)
+		for i := range entries {
+			if l.find(old, numbered(i), 0) != nil || l.find(young, numbered(i), 0) != nil || l.proved(young, numbered(i), 0) {
+				t.Errorf("of %d entries, number %d is still there", entries, i)
+			}
+		}
+		e := l.find(young, numbered(100), 0)
+		if e == nil {
+			t.Fatal("the new account is not there")
+		}
+		if e.marked {
+			t.Error("the new account's entry is marked")
+		}
+		if n := l.accounts.Len(); n != 1 {
+			t.Errorf("got %d accounts want 1", n)
+		}
+	}
+}
+
 // TestAccountSize holds what Config.Accounts promises. The map is at its fullest at
 // this number, so that little else can hide in it.
 func TestAccountSize(t *testing.T) {
