@@ -139,12 +139,13 @@ func (c *Cache) Flush(server, authcid string) {
 	c.flights.raise(account, nil)
 }
 
-// FlushAll forgets everything; logins begun before store nothing.
+// FlushAll forgets everything; logins begun before store nothing. The ledgers are
+// new ones, for to empty a million accounts would hold the lock for long.
 func (c *Cache) FlushAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.positive.accounts.Purge()
-	c.negative.accounts.Purge()
+	c.positive = newLedger(c.positive.size, c.positive.ttl)
+	c.negative = newLedger(c.negative.size, c.negative.ttl)
 	for account := range c.flights {
 		c.flights.raise(account, nil)
 	}

@@ -3,6 +3,8 @@ package cache
 import (
 	"runtime"
 	"testing"
+
+	"imapauthd/proto"
 )
 
 // TestEvictedIsForgotten holds that an account which takes another's place takes
@@ -31,6 +33,23 @@ func TestEvictedIsForgotten(t *testing.T) {
 		if n := l.accounts.Len(); n != 1 {
 			t.Errorf("got %d accounts want 1", n)
 		}
+	}
+}
+
+// TestFlushAllKeepsBounds: what is remembered afterwards is as much, and as long.
+func TestFlushAllKeepsBounds(t *testing.T) {
+	c := New(Config{proto.Duration(testPositive), proto.Duration(testNegative), 2, 3}, Options{})
+	c.FlushAll()
+	for i, l := range []*ledger{c.positive, c.negative} {
+		for account := range 10 {
+			l.put(numbered(account), numbered(account), numbered(account), 0)
+		}
+		if got, want := l.accounts.Len(), 2+i; got != want {
+			t.Errorf("got %d accounts want %d", got, want)
+		}
+	}
+	if c.positive.ttl != testPositive || c.negative.ttl != testNegative {
+		t.Errorf("got lifetimes %v, %v", c.positive.ttl, c.negative.ttl)
 	}
 }
 
