@@ -30,12 +30,13 @@ type Cache struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the flights
 
-	mu                 sync.Mutex
-	positive, negative *ledger // protects these, and flights
-	flights            flights
+	shards []shard
 }
 
-var _ proto.Authenticator = (*Cache)(nil)
+var (
+	_ proto.Authenticator = (*Cache)(nil)
+	_ proto.Looker        = (*Cache)(nil)
+)
 
 // Options are what a Cache needs beside its table of the file.
 type Options struct {
@@ -57,9 +58,7 @@ func New(cfg Config, o Options) *Cache {
 		log:          o.Log,
 		keys:         newKeyer(),
 		epoch:        time.Now(),
-		positive:     newLedger(cfg.Accounts, time.Duration(cfg.PositiveTTL)),
-		negative:     newLedger(cfg.NegativeAccounts, time.Duration(cfg.NegativeTTL)),
-		flights:      make(flights),
+		shards:       newShards(cfg),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -75,18 +74,18 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 	}
 	req.Trail.Server = route.Server
 	account, key := c.keys.account(route.Server, req.Authcid), c.keys.entry(route, req)
-
-	c.mu.Lock()
-	if verdict := c.look(account, key); verdict != proto.TempFail {
-		c.mu.Unlock()
+	s, now := c.shard(account), c.now()
+	s.mu.Lock()
+	if verdict := s.look(account, key, now); verdict != proto.TempFail {
+		s.mu.Unlock()
 		req.Trail.Source = proto.SourceCache
 		return verdict, nil
 	}
-	f, source := c.flights.find(account, key), proto.SourceFlight
+	f, source := s.flights.find(account, key), proto.SourceFlight
 	if f == nil {
-		f, source = c.begin(account, key, route, req), proto.SourceIMAP
+		f, source = c.begin(s, account, key, route, req), proto.SourceIMAP
 	}
-	c.mu.Unlock()
+	s.mu.Unlock()
 
 	select {
 	case <-f.done:
@@ -96,33 +95,46 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 		}
 		return f.verdict, f.err
 	case <-ctx.Done():
-		c.mu.Lock()
+		s.mu.Lock()
 		f.left = true
-		c.mu.Unlock()
+		s.mu.Unlock()
 		req.Trail.Source = source
 		return proto.TempFail, context.Cause(ctx)
 	}
 }
 
+// Look answers from memory alone: TempFail for what has to be asked. It does not allocate.
+func (c *Cache) Look(req *proto.Request) proto.Verdict {
+	route, ok := c.route(req)
+	if !ok {
+		return proto.TempFail
+	}
+	req.Trail = proto.Trail{Source: proto.SourceCache, Server: route.Server}
+	account, key := c.keys.account(route.Server, req.Authcid), c.keys.entry(route, req)
+	s, now := c.shard(account), c.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.look(account, key, now)
+}
+
 // look returns what is remembered, TempFail for nothing. The caller holds mu.
-func (c *Cache) look(account, key Key) proto.Verdict {
-	now := c.now()
-	if e := c.positive.find(account, key, now); e != nil && !e.marked {
+func (s *shard) look(account, key Key, now time.Duration) proto.Verdict {
+	if e := s.positive.find(account, key, now); e != nil && !e.marked {
 		return proto.Accept
 	}
-	if c.negative.find(account, key, now) != nil {
+	if s.negative.find(account, key, now) != nil {
 		return proto.Reject
 	}
 	return proto.TempFail
 }
 
 // begin starts a flight. The caller holds mu.
-func (c *Cache) begin(account, key Key, route proto.Route, req *proto.Request) *flight {
+func (c *Cache) begin(s *shard, account, key Key, route proto.Route, req *proto.Request) *flight {
 	f := &flight{account: account, key: key, proof: key, done: make(chan struct{})}
 	if route.PerAddress {
 		f.proof = c.keys.entry(proto.Route{Server: route.Server}, req)
 	}
-	c.flights.add(f)
+	s.flights.add(f)
 	own := *req // the caller may be gone before the login ends
 	c.wg.Go(func() { c.fly(f, own) })
 	return f
@@ -132,22 +144,29 @@ func (c *Cache) begin(account, key Key, route proto.Route, req *proto.Request) *
 // before stores nothing.
 func (c *Cache) Flush(server, authcid string) {
 	account := c.keys.account(server, authcid)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.positive.accounts.Remove(account)
-	c.negative.accounts.Remove(account)
-	c.flights.raise(account, nil)
+	s := c.shard(account)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.positive.accounts.Remove(account)
+	s.negative.accounts.Remove(account)
+	s.flights.raise(account, nil)
 }
 
 // FlushAll forgets everything; logins begun before store nothing. The ledgers are
 // new ones, for to empty a million accounts would hold the lock for long.
 func (c *Cache) FlushAll() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.positive = newLedger(c.positive.size, c.positive.ttl)
-	c.negative = newLedger(c.negative.size, c.negative.ttl)
-	for account := range c.flights {
-		c.flights.raise(account, nil)
+	for i := range c.shards {
+		c.shards[i].flush()
+	}
+}
+
+func (s *shard) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.positive = newLedger(s.positive.size, s.positive.ttl)
+	s.negative = newLedger(s.negative.size, s.negative.ttl)
+	for account := range s.flights {
+		s.flights.raise(account, nil)
 	}
 }
 

@@ -222,7 +222,7 @@ func TestGuessesEvictNobody(t *testing.T) {
 	for i := range 1000 {
 		ask(t, c, "eve", fmt.Sprint(i), no, fromIMAP)
 	}
-	if entries, _ := c.negative.accounts.Peek(c.keys.account("s", "eve")); len(*entries) != perAccount {
+	if entries, _ := c.shards[0].negative.accounts.Peek(c.keys.account("s", "eve")); len(*entries) != perAccount {
 		t.Errorf("got %d entries want %d", len(*entries), perAccount)
 	}
 	ask(t, c, "eve", "999", no, fromCache)
@@ -232,10 +232,10 @@ func TestGuessesEvictNobody(t *testing.T) {
 		ask(t, c, fmt.Sprint("nobody", i), "x", no, fromIMAP)
 	}
 	ask(t, c, "bob", "right", yes, fromCache)
-	if n := c.negative.accounts.Len(); n != 2 {
+	if n := c.shards[0].negative.accounts.Len(); n != 2 {
 		t.Errorf("got %d negative accounts want 2", n)
 	}
-	if entries, _ := c.negative.accounts.Peek(c.keys.account("s", "nobody999")); len(*entries) != 1 {
+	if entries, _ := c.shards[0].negative.accounts.Peek(c.keys.account("s", "nobody999")); len(*entries) != 1 {
 		t.Errorf("got %d entries want 1", len(*entries))
 	}
 }
@@ -263,7 +263,7 @@ func TestPasswordChangedBack(t *testing.T) {
 	ask(t, c, "bob", "b", yes, fromIMAP)
 	ask(t, c, "bob", "a", no, fromIMAP)
 	u.set("bob", "a")
-	c.negative.drop(c.keys.account("s", "bob"), c.keys.entry(theServer, request("bob", "a"))) // its time is up
+	c.shards[0].negative.drop(c.keys.account("s", "bob"), c.keys.entry(theServer, request("bob", "a"))) // its time is up
 	ask(t, c, "bob", "a", yes, fromIMAP)
 	ask(t, c, "bob", "b", no, fromIMAP)
 }

@@ -15,8 +15,8 @@ import (
 type flight struct {
 	account, key Key
 	proof        Key  // see entry
-	void         bool // protected by Cache.mu: the account's generation rose, store nothing
-	left         bool // protected by Cache.mu: a caller has been told TempFail already
+	void         bool // protected by shard.mu: the account's generation rose, store nothing
+	left         bool // protected by shard.mu: a caller has been told TempFail already
 
 	done    chan struct{} // closed when the fields below are set
 	verdict proto.Verdict
@@ -98,29 +98,30 @@ func (c *Cache) reportLate(f *flight, req *proto.Request, elapsed time.Duration)
 // The lock is held from here through the flight's removal, and lookup and join
 // hold it together, so a caller finds either the flight or what it stored.
 func (c *Cache) land(f *flight) (left bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer c.flights.remove(f)
+	s := c.shard(f.account)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.flights.remove(f)
 	if f.trail.Source != proto.SourceIMAP {
 		return f.left // our own refusals cost nothing to repeat
 	}
 	now := c.now()
 	switch f.verdict {
 	case proto.Accept:
-		if !c.positive.proved(f.account, f.proof, now) {
+		if !s.positive.proved(f.account, f.proof, now) {
 			// A password with no entry: the others may have ended with it. This
 			// holds even for a void flight, for to mark is never wrong.
-			c.positive.mark(f.account)
-			c.flights.raise(f.account, f)
+			s.positive.mark(f.account)
+			s.flights.raise(f.account, f)
 		}
 		if !f.void && !f.trail.NoStore {
-			c.positive.put(f.account, f.key, f.proof, now)
-			c.negative.drop(f.account, f.key)
+			s.positive.put(f.account, f.key, f.proof, now)
+			s.negative.drop(f.account, f.key)
 		}
 	case proto.Reject:
-		c.positive.drop(f.account, f.key)
+		s.positive.drop(f.account, f.key)
 		if !f.void && !f.trail.NoStore {
-			c.negative.put(f.account, f.key, f.proof, now)
+			s.negative.put(f.account, f.key, f.proof, now)
 		}
 	}
 	return f.left

@@ -91,7 +91,7 @@ func TestLoginTimeout(t *testing.T) {
 		if took := time.Since(start); v != undecided || err == nil || took != testLogin {
 			t.Errorf("got %v, %v after %v", v, err, took)
 		}
-		if len(c.flights) != 0 {
+		if len(c.shards[0].flights) != 0 {
 			t.Error("the flight is still there")
 		}
 	})
@@ -180,7 +180,7 @@ func TestPanicIsTempFailForAll(t *testing.T) {
 		if v, w := <-a, <-b; v != undecided || w != undecided {
 			t.Errorf("got %v and %v", v, w)
 		}
-		if len(c.flights) != 0 {
+		if len(c.shards[0].flights) != 0 {
 			t.Error("the flight is still there")
 		}
 	})

@@ -40,7 +40,7 @@ func TestEvictedIsForgotten(t *testing.T) {
 func TestFlushAllKeepsBounds(t *testing.T) {
 	c := New(Config{proto.Duration(testPositive), proto.Duration(testNegative), 2, 3}, Options{})
 	c.FlushAll()
-	for i, l := range []*ledger{c.positive, c.negative} {
+	for i, l := range []*ledger{c.shards[0].positive, c.shards[0].negative} {
 		for account := range 10 {
 			l.put(numbered(account), numbered(account), numbered(account), 0)
 		}
@@ -48,8 +48,8 @@ func TestFlushAllKeepsBounds(t *testing.T) {
 			t.Errorf("got %d accounts want %d", got, want)
 		}
 	}
-	if c.positive.ttl != testPositive || c.negative.ttl != testNegative {
-		t.Errorf("got lifetimes %v, %v", c.positive.ttl, c.negative.ttl)
+	if c.shards[0].positive.ttl != testPositive || c.shards[0].negative.ttl != testNegative {
+		t.Errorf("got lifetimes %v, %v", c.shards[0].positive.ttl, c.shards[0].negative.ttl)
 	}
 }
 

@@ -99,8 +99,16 @@ func BenchmarkAccountSize(b *testing.B) {
 // full returns a cache with both sides full. The entries are nobody's.
 func full(b *testing.B, accounts int, next proto.Authenticator) *Cache {
 	c := newCache(b, next, accounts, theServer)
-	c.positive, c.negative = filled(accounts, 1), filled(accounts, 1)
+	fill(c, accounts)
 	return c
+}
+
+// fill fills both sides.
+func fill(c *Cache, accounts int) {
+	for i := range c.shards {
+		n := accounts / len(c.shards)
+		c.shards[i].positive, c.shards[i].negative = filled(n, 1), filled(n, 1)
+	}
 }
 
 func BenchmarkNew(b *testing.B) {
@@ -115,7 +123,7 @@ func BenchmarkFlushAll(b *testing.B) {
 	c := newCache(b, nil, million, theServer)
 	for b.Loop() {
 		b.StopTimer()
-		c.positive, c.negative = filled(million, 1), filled(million, 1)
+		fill(c, million)
 		runtime.GC()
 		b.StartTimer()
 		c.FlushAll()
@@ -126,12 +134,13 @@ func BenchmarkFlushAll(b *testing.B) {
 // order.
 func BenchmarkCacheHitParallel(b *testing.B) {
 	for _, n := range []int{1000, million} {
-		c := newCache(b, nil, n, theServer)
+		c := newCache(b, nil, n+n/8, theServer) // shards are not equally full
 		names := make([]string, n)
 		for i := range names {
 			names[i] = fmt.Sprint("user", i, "@example.com")
 			key := c.keys.entry(theServer, request(names[i], "right"))
-			c.positive.put(c.keys.account("s", names[i]), key, key, c.now())
+			account := c.keys.account("s", names[i])
+			c.shard(account).positive.put(account, key, key, c.now())
 		}
 		b.Run(fmt.Sprint("accounts=", n), func(b *testing.B) {
 			b.ReportAllocs()
@@ -168,7 +177,8 @@ func BenchmarkHitAmong(b *testing.B) {
 	c := full(b, million, slow)
 	alice := request("alice@example.com", "right")
 	account, key := c.keys.account("s", alice.Authcid), c.keys.entry(theServer, alice)
-	c.positive.put(account, key, key, c.now())
+	s := c.shard(account)
+	s.positive.put(account, key, key, c.now())
 
 	pace := time.NewTicker(20 * time.Microsecond)
 	defer pace.Stop()
@@ -188,9 +198,9 @@ func BenchmarkHitAmong(b *testing.B) {
 		{"logins-elsewhere", 100, login(other)}, // what no sharding could better
 		{"evictions", 1, func(_, i int) {
 			<-pace.C
-			c.mu.Lock()
-			c.positive.put(numbered(-i-2), key, key, c.now())
-			c.mu.Unlock()
+			s.mu.Lock()
+			s.positive.put(numbered(-i-2), key, key, c.now())
+			s.mu.Unlock()
 		}},
 		{"gc", 1, func(int, int) { runtime.GC() }},
 	}
