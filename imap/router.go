@@ -84,6 +84,9 @@ var errNoRoute = &proto.Refusal{Verdict: proto.Reject, Reason: "no server for th
 // byDomain returns the server that claims the account's domain most closely.
 func (r *Router) byDomain(authcid string) *server {
 	_, domain := splitAuthcid(authcid)
+	if domain == "" {
+		return nil
+	}
 	domain, err := CanonicalDomain(domain)
 	if err != nil {
 		return nil

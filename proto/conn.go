@@ -19,10 +19,22 @@ const lingerTime = time.Second
 // Conn is one client's connection, with what a front-end needs to answer it.
 type Conn struct {
 	net.Conn
+	early   []byte // read off the stream already, and to be read first
 	server  *Server
 	next    Authenticator
 	budget  time.Duration
 	refusal *Refusal // what is answered whatever is asked; nil: the connection is admitted
+}
+
+// Read reads what came early, and then from the connection.
+func (c *Conn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	clear(c.early[:n])
+	c.early = c.early[n:]
+	return n, nil
 }
 
 // refuse has every question on the connection answered by r, within refusalBudget.
@@ -199,6 +211,11 @@ func (c *Conn) Finish(reply string) {
 	if _, err := io.WriteString(c, reply); err != nil {
 		return // the client is gone
 	}
+	c.linger()
+}
+
+// linger half-closes and reads what is left.
+func (c *Conn) linger() {
 	if hc, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		hc.CloseWrite()
 	}

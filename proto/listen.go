@@ -17,7 +17,7 @@ import (
 
 // Listener is a listening UNIX socket, and the file that Close removes.
 type Listener struct {
-	*net.UnixListener
+	*socket
 	path   string // empty for a passed socket, whose file is systemd's
 	file   os.FileInfo
 	passed bool
@@ -65,7 +65,12 @@ func Listen(cfg *ListenConfig, log *slog.Logger) (*Listener, error) {
 		log.Warn("only this daemon's own user and group may connect: set group to the mail server's, e.g. \"Debian-exim\" (\"sasl\" for saslauthd's clients)",
 			"socket", cfg.Socket, "mode", fmt.Sprintf("%04o", uint32(cfg.Mode)))
 	}
-	return &Listener{UnixListener: l, path: cfg.Socket, file: file}, nil
+	s, err := newSocket(l, false)
+	if err != nil {
+		os.Remove(cfg.Socket)
+		return nil, fmt.Errorf("proto: listen on %s: %w", cfg.Socket, err)
+	}
+	return &Listener{socket: s, path: cfg.Socket, file: file}, nil
 }
 
 // takePassed returns the socket that systemd passed under name.
@@ -82,7 +87,11 @@ func takePassed(name string) (*Listener, error) {
 		return nil, fmt.Errorf("proto: the passed socket %q is no UNIX stream socket", name)
 	}
 	l.SetUnlinkOnClose(false)
-	return &Listener{UnixListener: l, passed: true}, nil
+	s, err := newSocket(l, true)
+	if err != nil {
+		return nil, fmt.Errorf("proto: the passed socket %q: %w", name, err)
+	}
+	return &Listener{socket: s, passed: true}, nil
 }
 
 // lockFolder keeps two daemons from looking at one leftover file at once, each
@@ -153,7 +162,7 @@ func open(cfg *ListenConfig) error {
 // Close stops listening and removes the file, unless another has taken its place.
 func (l *Listener) Close() error {
 	l.unlink()
-	return l.UnixListener.Close()
+	return l.socket.Close()
 }
 
 // unlink hides the socket from new clients; those already queued stay.

@@ -20,6 +20,10 @@ type Password struct {
 // NewPassword hides text.
 func NewPassword(text string) Password { return Password{&text} }
 
+// PasswordIn hides *text, which its owner leaves alone as long as the Password is used.
+// It costs no memory.
+func PasswordIn(text *string) Password { return Password{text} }
+
 // Reveal returns the secret. Only cache/key.go and imap/conn.go call it; a test
 // holds that.
 func (p Password) Reveal() string {

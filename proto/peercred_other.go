@@ -4,10 +4,10 @@ package proto
 
 import (
 	"errors"
-	"net"
+	"syscall"
 )
 
 // peerUID is not known here, so a listener with allow lets nobody ask.
-func peerUID(*net.UnixConn) (uint32, error) {
+func peerUID(syscall.Conn) (uint32, error) {
 	return 0, errors.New("peer credentials are known on Linux only")
 }

@@ -2,11 +2,10 @@ package proto
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -30,10 +29,13 @@ const (
 	// strangers is how many connections of users who are not in allow are answered
 	// at one time; more are closed at once, so that nobody waits for them.
 	strangers = 64
-	// backlogGrace is how long the queue must be empty, once the socket's file is
-	// gone, to be believed so.
-	backlogGrace = 20 * time.Millisecond
 )
+
+// socketConn is a connection as the system gives it.
+type socketConn interface {
+	net.Conn
+	syscall.Conn
+}
 
 // Server accepts connections on listeners of one kind and gives each to the
 // front-end, with the limits that all front-ends share.
@@ -41,9 +43,10 @@ type Server struct {
 	protocol string
 	frontend Frontend
 	next     Authenticator
-	timeout  time.Duration
-	allow    map[uint32]bool // empty: everybody
-	log      *slog.Logger
+
+	timeout time.Duration
+	allow   map[uint32]bool // empty: everybody
+	log     *slog.Logger
 
 	slots, refused, strangers chan struct{}
 	ctx                       context.Context // ends when the drain is cut
@@ -95,46 +98,26 @@ func (s *Server) Serve(l *Listener) error {
 	s.mu.Unlock()
 	defer s.wg.Done()
 	defer l.Close()
+	return s.accept(l)
+}
 
-	var pause time.Duration
-	quiet := false // closing, and nothing came since the deadline was renewed
-	for {
-		c, err := l.AcceptUnix()
-		closing := s.isClosing()
-		switch {
-		case err == nil:
-			pause = 0
-			s.admit(c)
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case closing && quiet && errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-		default:
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.limited.log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
-			select {
-			case <-time.After(pause):
-			case <-s.ctx.Done():
-			}
-		}
-		if closing && l.passed {
-			return nil // what waits there is the socket's next owner's
-		}
-		if closing {
-			// An expired deadline ends accept before it looks at the queue, and
-			// what is left there when the socket closes is reset.
-			l.SetDeadline(time.Now().Add(backlogGrace))
-			quiet = err != nil && errors.Is(err, os.ErrDeadlineExceeded)
-		}
+// trouble logs an error of accept and waits: what is missing (descriptors, as a rule)
+// comes back by itself. pause is how long the wait before was, if that failed too.
+func (s *Server) trouble(err error, pause time.Duration) time.Duration {
+	s.limited.log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
+	pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+	select {
+	case <-time.After(pause):
+	case <-s.ctx.Done():
 	}
+	return pause
 }
 
 // admit decides who answers: the authenticators, or a refusal in the front-end's
 // own words, for a stranger or past the cap. A stranger never takes a place, nor the
-// accept loop's time.
-func (s *Server) admit(c *net.UnixConn) {
-	conn := &Conn{Conn: c, server: s, next: s.next, budget: s.timeout}
+// accept loop's time. early is what has been read already.
+func (s *Server) admit(c socketConn, early []byte) {
+	conn := &Conn{Conn: c, early: early, server: s, next: s.next, budget: s.timeout}
 	lane := s.slots
 	if s.isStranger(c) {
 		conn.refuse(ErrDenied)
@@ -164,7 +147,7 @@ func (s *Server) admit(c *net.UnixConn) {
 }
 
 // isStranger reports whether the user at the other end is not in allow.
-func (s *Server) isStranger(c *net.UnixConn) bool {
+func (s *Server) isStranger(c syscall.Conn) bool {
 	if len(s.allow) == 0 {
 		return false
 	}
@@ -196,7 +179,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.closing = true
 	for l := range s.open {
 		l.unlink()
-		l.SetDeadline(time.Now().Add(backlogGrace))
+		l.stop()
 	}
 	s.mu.Unlock()
 	s.drain()

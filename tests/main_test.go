@@ -69,10 +69,11 @@ func startGroup(t testing.TB, cmd *exec.Cmd) {
 	fmt.Fprintln(reaper, cmd.Process.Pid)
 }
 
-// build makes imapauthd with the race detector, once, when the first test needs it.
+// build makes imapauthd with the race detector and the tests' own build tags, once, when
+// the first test needs it.
 var build = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(binDir, "imapauthd")
-	cmd := exec.Command("go", "build", "-race", "-o", path, ".")
+	cmd := exec.Command("go", "build", "-race", "-tags", tags, "-o", path, ".")
 	cmd.Dir = moduleRoot()
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)

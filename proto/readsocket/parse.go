@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"imapauthd/proto"
 )
@@ -37,6 +39,22 @@ type Answer struct {
 // Parse reads one line, as it came off the stream. maxPassword is in bytes. The error
 // is a *proto.Refusal; an Answer beside it names an exchange that has failed by it.
 func Parse(raw []byte, maxPassword int) (Message, error) {
+	p := parser{maxPassword: maxPassword}
+	return p.parse(bytes.Clone(raw))
+}
+
+// parser reads lines. What it returns lies in raw and in the parser: it is lent until
+// the next line, and costs no memory of its own.
+type parser struct {
+	maxPassword int
+	decoded     []byte // of base64
+	password    string
+}
+
+// view is b as a string, which b's owner must leave alone meanwhile.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func (p *parser) parse(raw []byte) (Message, error) {
 	end := bytes.IndexByte(raw, '\n')
 	switch {
 	case end < 0 && len(raw) >= MaxRequest, end >= MaxRequest:
@@ -48,33 +66,65 @@ func Parse(raw []byte, maxPassword int) (Message, error) {
 	case bytes.IndexByte(raw, 0) >= 0:
 		return Message{}, refuse("a NUL in the request")
 	}
-	line := string(raw[:end])
-	tab := strings.IndexByte(line, '\t')
+	line := raw[:end]
+	tab := bytes.IndexByte(line, '\t')
 	if tab < 0 {
-		return parseFields(line, maxPassword)
+		return p.parseFields(line)
 	}
-	if strings.IndexByte(line[tab+1:], '\t') >= 0 {
+	if bytes.IndexByte(line[tab+1:], '\t') >= 0 {
 		return Message{}, refuse("a second TAB in a plain request")
 	}
-	req := proto.Request{Authcid: line[:tab], Password: proto.NewPassword(line[tab+1:])}
-	return Message{Request: req}, req.Validate(maxPassword)
+	p.password = view(line[tab+1:])
+	req := proto.Request{Authcid: view(line[:tab]), Password: proto.PasswordIn(&p.password)}
+	return Message{Request: req}, req.Validate(p.maxPassword)
 }
+
+// keys are those of a line without TAB; key is one of them, and keySet several.
+type (
+	key    uint8
+	keySet uint16
+)
+
+const (
+	keyUser key = iota
+	keyPass
+	keyAuthzid
+	keyRIP
+	keyRPort
+	keyLIP
+	keyLPort
+	keySecured
+	keyServer
+	keySession
+	keyMech
+	keyExchange
+	keyResp
+)
+
+var keys = [...]string{"user", "pass", "authzid", "rip", "rport", "lip", "lport", "secured", "server", "session", "mech", "exchange", "resp"}
+
+func (s keySet) has(k key) bool { return s&(1<<k) != 0 }
 
 // fields are those of a line without TAB.
 type fields struct {
-	seen         map[string]bool
+	p            *parser
+	seen         keySet
 	req          proto.Request
 	mech         string
-	id, resp     string // resp is still base64
+	id           string
+	resp         []byte // still base64
 	rip, lip     netip.Addr
 	rport, lport uint16
 }
 
 // parseFields reads the forms without TAB. The whole syntax comes before the
 // first Reject: what the administrator must mend is never called a wrong password.
-func parseFields(line string, maxPassword int) (Message, error) {
-	f := fields{seen: make(map[string]bool, 10)}
-	for field := range strings.SplitSeq(line, " ") {
+func (p *parser) parseFields(line []byte) (Message, error) {
+	p.decoded = slices.Grow(p.decoded[:0], len(line)) // so that it stays where it is
+	f := fields{p: p}
+	for more := true; more; {
+		var field []byte
+		field, line, more = bytes.Cut(line, []byte{' '})
 		if err := f.read(field); err != nil {
 			return Message{}, err
 		}
@@ -86,72 +136,71 @@ func parseFields(line string, maxPassword int) (Message, error) {
 		f.req.Local = netip.AddrPortFrom(f.lip, f.lport)
 	}
 	switch {
-	case f.seen["exchange"] || f.seen["resp"]:
+	case f.seen.has(keyExchange) || f.seen.has(keyResp):
 		return f.answer()
-	case f.seen["mech"]:
+	case f.seen.has(keyMech):
 		return f.begin()
-	case !f.seen["user"] || !f.seen["pass"]:
+	case !f.seen.has(keyUser) || !f.seen.has(keyPass):
 		return Message{}, mend("user or pass is missing")
 	}
-	return Message{Request: f.req}, f.req.Validate(maxPassword)
+	return Message{Request: f.req}, f.req.Validate(p.maxPassword)
 }
 
 // read reads one field.
-func (f *fields) read(field string) error {
-	key, value, assigned := strings.Cut(field, "=")
-	if f.seen[key] {
-		return mend("a key stands twice")
-	}
-	f.seen[key] = true
-	var err error
+func (f *fields) read(field []byte) error {
+	name, value, assigned := bytes.Cut(field, []byte{'='})
+	k := key(slices.Index(keys[:], view(name)))
 	switch {
-	case key == "secured" && value == "":
+	case int(k) < len(keys) && f.seen.has(k):
+		return mend("a key stands twice")
+	case !assigned && k != keySecured:
+		return mend("a field is no key=value")
+	case int(k) >= len(keys):
+		return mend("a key is none of " + strings.Join(keys[:], " "))
+	}
+	f.seen |= 1 << k
+	var err error
+	switch k {
+	case keyUser:
+		f.req.Authcid, err = f.p.decode(value, k)
+	case keyPass:
+		f.p.password, err = f.p.decode(value, k)
+		f.req.Password = proto.PasswordIn(&f.p.password)
+	case keyAuthzid:
+		f.req.Authzid, err = f.p.decode(value, k)
+	case keyRIP:
+		f.rip, err = address(value, k)
+	case keyLIP:
+		f.lip, err = address(value, k)
+	case keyRPort:
+		f.rport, err = port(value, k)
+	case keyLPort:
+		f.lport, err = port(value, k)
+	case keySecured:
 		f.req.Secured = !assigned
-	case key == "secured":
-		err = mend("secured takes no value")
-	case !assigned:
-		err = mend("a field is no key=value")
-	case key == "user":
-		f.req.Authcid, err = decode(value, "user")
-	case key == "pass":
-		var text string
-		text, err = decode(value, "pass")
-		f.req.Password = proto.NewPassword(text)
-	case key == "authzid":
-		f.req.Authzid, err = decode(value, "authzid")
-	case key == "rip":
-		f.rip, err = address(value, "rip")
-	case key == "lip":
-		f.lip, err = address(value, "lip")
-	case key == "rport":
-		f.rport, err = port(value, "rport")
-	case key == "lport":
-		f.lport, err = port(value, "lport")
-	case key == "server":
-		f.req.Server = value
-	case key == "session":
+		if len(value) > 0 {
+			err = mend("secured takes no value")
+		}
+	case keyServer:
+		f.req.Server = view(value)
+	case keySession:
 		f.req.Session, err = session(value)
-	case key == "mech":
-		f.mech = value
-	case key == "exchange":
-		f.id = value
-	case key == "resp":
+	case keyMech:
+		f.mech = view(value)
+	case keyExchange:
+		f.id = view(value)
+	case keyResp:
 		f.resp = value
-	default:
-		err = mend("a key is none of user pass authzid rip rport lip lport secured server session mech exchange resp")
 	}
 	return err
 }
 
 // begin returns the exchange that a line with mech= begins.
 func (f *fields) begin() (Message, error) {
-	for _, key := range []string{"user", "pass", "authzid"} {
-		if f.seen[key] {
-			return Message{}, mend("mech stands beside user, pass or authzid: the exchange itself tells the account")
-		}
-	}
 	switch {
-	case f.seen["server"]:
+	case f.seen.has(keyUser) || f.seen.has(keyPass) || f.seen.has(keyAuthzid):
+		return Message{}, mend("mech stands beside user, pass or authzid: the exchange itself tells the account")
+	case f.seen.has(keyServer):
 		return Message{}, mend("mech stands beside server: an exchange goes to the server without domains")
 	case f.mech != "CRAM-MD5":
 		return Message{}, mend("mech is not CRAM-MD5: other mechanisms need Exim's dovecot driver")
@@ -167,10 +216,10 @@ func (f *fields) begin() (Message, error) {
 
 // answer returns the response that a line with exchange= carries.
 func (f *fields) answer() (Message, error) {
-	if !f.seen["exchange"] || !f.seen["resp"] || len(f.seen) != 2 {
+	if f.seen != 1<<keyExchange|1<<keyResp {
 		return Message{}, mend("exchange and resp stand by themselves, and both")
 	}
-	response, err := decode(f.resp, "resp")
+	response, err := f.p.decode(f.resp, keyResp)
 	if err != nil {
 		return Message{Answer: &Answer{ID: f.id}}, refuse(err.Error())
 	}
@@ -181,48 +230,47 @@ func (f *fields) answer() (Message, error) {
 var strict = base64.StdEncoding.Strict()
 
 // decode reads a base64 value.
-func decode(value, key string) (string, error) {
-	if strings.ContainsRune(value, '\r') { // the decoder would skip it
-		return "", mend(key + " is not base64 (write ${base64:…})")
+func (p *parser) decode(value []byte, k key) (string, error) {
+	start := len(p.decoded)
+	var err error
+	p.decoded, err = strict.AppendDecode(p.decoded, value)
+	if err != nil || bytes.IndexByte(value, '\r') >= 0 { // which the decoder skips
+		return "", mend(keys[k] + " is not base64 (write ${base64:…})")
 	}
-	b, err := strict.DecodeString(value)
-	if err != nil {
-		return "", mend(key + " is not base64 (write ${base64:…})")
-	}
-	return string(b), nil
+	return view(p.decoded[start:]), nil
 }
 
 // address reads an address, empty for none.
-func address(value, key string) (netip.Addr, error) {
-	if value == "" {
+func address(value []byte, k key) (netip.Addr, error) {
+	if len(value) == 0 {
 		return netip.Addr{}, nil
 	}
-	a, err := proto.ParseAddress(value)
+	a, err := proto.ParseAddress(view(value))
 	if err != nil {
-		return netip.Addr{}, mend(key + " is not an address")
+		return netip.Addr{}, mend(keys[k] + " is not an address")
 	}
 	return a, nil
 }
 
 // port reads a port; Exim gives 0 where there is no connection.
-func port(value, key string) (uint16, error) {
-	if value == "" {
+func port(value []byte, k key) (uint16, error) {
+	if len(value) == 0 {
 		return 0, nil
 	}
-	n, err := strconv.ParseUint(value, 10, 16)
+	n, err := strconv.ParseUint(view(value), 10, 16)
 	if err != nil {
-		return 0, mend(key + " is not a port")
+		return 0, mend(keys[k] + " is not a port")
 	}
 	return uint16(n), nil
 }
 
 // session reads the mail server's name for the session.
-func session(value string) (string, error) {
+func session(value []byte) (string, error) {
 	if len(value) > maxSession {
 		return "", mend("session is longer than 128 bytes")
 	}
-	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if bytes.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", mend("session is not printable ASCII")
 	}
-	return value, nil
+	return view(value), nil
 }

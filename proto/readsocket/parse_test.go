@@ -217,8 +217,15 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(auth + " rip=fe80::1%\"\n"))
 	f.Add([]byte("mech=CRAM-MD5 rip=2001:db8::1 secured session=y\n"))
 	f.Add([]byte("exchange=1a resp=eA==\n"))
+	read := (&Frontend{MaxPassword: testMaxPassword}).Reader() // which lives on, as that of a thread
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m, err := Parse(raw, testMaxPassword)
+		lent := read(raw)
+		if plain := err == nil && m.Begin == nil && m.Answer == nil; plain != (lent != nil) {
+			t.Fatalf("%q: Parse gave %+v, %v and the reader %+v", raw, m, err, lent)
+		} else if plain && !sameRequest(*lent, m.Request) {
+			t.Fatalf("%q: Parse gave %+v and the reader %+v", raw, m.Request, *lent)
+		}
 		if err != nil {
 			return
 		}
@@ -251,6 +258,32 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+func sameRequest(a, b proto.Request) bool {
+	pass, other := a.Password.Reveal(), b.Password.Reveal()
+	a.Password, b.Password = proto.Password{}, proto.Password{}
+	return a == b && pass == other
+}
+
+// TestReaderLends: what one request leaves behind is no part of the next.
+func TestReaderLends(t *testing.T) {
+	read := (&Frontend{MaxPassword: testMaxPassword}).Reader()
+	long := "user=" + b64(strings.Repeat("x", 900)) + " pass=" + b64(strings.Repeat("y", 900)) + " authzid=" + b64("z") +
+		" rip=192.0.2.1 rport=7 lip=192.0.2.2 lport=8 secured server=s session=t\n"
+	for _, line := range []string{long, "bob\tsecret\n", auth + "\n", "mech=CRAM-MD5\n", auth + " rip=\n", "bob\t\n", "exchange=1a resp=eA==\n", "bob\tsecret"} {
+		m, err := Parse([]byte(line), testMaxPassword)
+		read([]byte(long))
+		got := read([]byte(line))
+		switch {
+		case err != nil || m.Begin != nil || m.Answer != nil:
+			if got != nil {
+				t.Errorf("%.40q: got %+v", line, *got)
+			}
+		case got == nil || !sameRequest(*got, m.Request):
+			t.Errorf("%.40q: got %+v want %+v", line, got, m.Request)
+		}
+	}
+}
+
 // checkExchange holds FuzzParse's properties of the lines that are no requests.
 func checkExchange(t *testing.T, line string, m Message) {
 	if strings.Contains(line, "\t") || m.Request != (proto.Request{}) || (m.Begin != nil) == (m.Answer != nil) {
@@ -277,18 +310,17 @@ func checkExchange(t *testing.T, line string, m Message) {
 	}
 }
 
-func BenchmarkParsePlain(b *testing.B) {
-	raw := []byte("alice@example.com\tcorrect horse battery staple\n")
-	b.ReportAllocs()
-	for b.Loop() {
-		Parse(raw, testMaxPassword)
-	}
-}
-
-func BenchmarkParseExtended(b *testing.B) {
-	raw := []byte("user=" + b64("alice@example.com") + " pass=" + b64("correct horse battery staple") + " rip=192.0.2.1\n")
-	b.ReportAllocs()
-	for b.Loop() {
-		Parse(raw, testMaxPassword)
+func BenchmarkReader(b *testing.B) {
+	for name, line := range map[string]string{
+		"plain":    "alice@example.com\tcorrect horse battery staple\n",
+		"extended": "user=" + b64("alice@example.com") + " pass=" + b64("correct horse battery staple") + " rip=192.0.2.1\n",
+	} {
+		b.Run(name, func(b *testing.B) {
+			raw, read := []byte(line), (&Frontend{MaxPassword: testMaxPassword}).Reader()
+			b.ReportAllocs()
+			for b.Loop() {
+				read(raw)
+			}
+		})
 	}
 }

@@ -103,7 +103,7 @@ type Frontend struct {
 	waiting map[string]*exchange // by id, until their answer; protected by mu
 }
 
-var _ proto.Frontend = (*Frontend)(nil)
+var _ proto.Instant = (*Frontend)(nil)
 
 // buffers hold requests while they are read. One byte more than the longest
 // request, so that what follows its LF is seen.
@@ -176,6 +176,22 @@ func readLine(c net.Conn, buf []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// Reader implements proto.Instant.
+func (f *Frontend) Reader() func([]byte) *proto.Request {
+	p := parser{maxPassword: f.MaxPassword}
+	var m Message
+	return func(raw []byte) *proto.Request {
+		var err error
+		if m, err = p.parse(raw); err != nil || m.Begin != nil || m.Answer != nil {
+			return nil
+		}
+		return &m.Request
+	}
+}
+
+// Reply implements proto.Instant.
+func (f *Frontend) Reply(v proto.Verdict) string { return reply(v) }
 
 // reply returns the verdict's text.
 func reply(v proto.Verdict) string {

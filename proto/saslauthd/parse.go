@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unsafe"
 
 	"imapauthd/proto"
 )
@@ -52,14 +53,25 @@ func split(raw []byte) (s fields, whole bool, refusal *proto.Refusal) {
 	return s, true, nil
 }
 
-// request makes a request of the strings, none of which it keeps.
-func (f *Frontend) request(s fields) (proto.Request, error) {
-	for _, field := range [][]byte{s.login, s.password, s.service, s.realm, s.client} {
+// parser makes requests of the strings. They lie in raw and in the parser: they are lent
+// until the next one, and cost no memory of their own.
+type parser struct {
+	joinRealm   bool
+	maxPassword int
+	name        []byte // login@realm
+	password    string
+}
+
+// view is b as a string, which b's owner must leave alone meanwhile.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+func (p *parser) request(s fields) (proto.Request, error) {
+	for _, field := range [...][]byte{s.login, s.password, s.service, s.realm, s.client} {
 		if bytes.IndexByte(field, 0) >= 0 {
 			return proto.Request{}, errNUL
 		}
 	}
-	client, err := parseClient(string(s.client))
+	client, err := parseClient(view(s.client))
 	switch {
 	case err != nil:
 		return proto.Request{}, err
@@ -68,11 +80,13 @@ func (f *Frontend) request(s fields) (proto.Request, error) {
 	case len(s.password) == 0:
 		return proto.Request{}, errNoPassword
 	}
-	req := proto.Request{Authcid: string(s.login), Password: proto.NewPassword(string(s.password)), Client: client}
-	if f.JoinRealm && len(s.realm) > 0 {
-		req.Authcid += "@" + string(s.realm)
+	p.password = view(s.password)
+	req := proto.Request{Authcid: view(s.login), Password: proto.PasswordIn(&p.password), Client: client}
+	if p.joinRealm && len(s.realm) > 0 {
+		p.name = append(append(append(p.name[:0], s.login...), '@'), s.realm...)
+		req.Authcid = view(p.name)
 	}
-	return req, req.Validate(f.MaxPassword)
+	return req, req.Validate(p.maxPassword)
 }
 
 // parseClient reads "ADDRESS;PORT", empty for none. The port may be missing. A zone

@@ -32,7 +32,7 @@ func parse(f *Frontend, raw []byte) (proto.Request, error) {
 	case !whole:
 		return proto.Request{}, errCut
 	}
-	return f.request(s)
+	return f.parser().request(s)
 }
 
 func TestParseAccepts(t *testing.T) {
@@ -145,6 +145,10 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(counted("bob", "secret", "smtp", "", "192.0.2.1;587")), false)
 	f.Add([]byte(counted("bob", "secret", "smtp", "", "fe80::1%\";587")), false)
 	f.Add([]byte("\x01\x01"), true)
+	readers := map[bool]func([]byte) *proto.Request{} // which live on, as those of a thread
+	for _, join := range []bool{true, false} {
+		readers[join] = (&Frontend{MaxPassword: testMaxPassword, JoinRealm: join}).Reader()
+	}
 	f.Fuzz(func(t *testing.T, raw []byte, join bool) {
 		var end int // how much is enough
 		for end = range raw {
@@ -163,9 +167,16 @@ func FuzzParse(f *testing.F) {
 		if four, five := counted(again[:4]...), counted(again...); string(raw) != four && !bytes.HasPrefix(raw, []byte(five)) {
 			t.Fatalf("%q gave %q", raw, again)
 		}
-		req, err := (&Frontend{MaxPassword: testMaxPassword, JoinRealm: join}).request(s)
+		req, err := (&Frontend{MaxPassword: testMaxPassword, JoinRealm: join}).parser().request(s)
+		lent := readers[join](raw)
+		if (err == nil) != (lent != nil) {
+			t.Fatalf("%q gave %+v, %v and the reader %+v", raw, req, err, lent)
+		}
 		if err != nil {
 			return
+		}
+		if lent.Authcid != req.Authcid || lent.Password.Reveal() != req.Password.Reveal() || lent.Client != req.Client {
+			t.Fatalf("%q gave %+v and the reader %+v", raw, req, lent)
 		}
 		account := again[0]
 		if join && again[3] != "" {

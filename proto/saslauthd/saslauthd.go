@@ -38,6 +38,7 @@
 package saslauthd
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -65,7 +66,7 @@ type Frontend struct {
 	JoinRealm bool
 }
 
-var _ proto.Frontend = (*Frontend)(nil)
+var _ proto.Instant = (*Frontend)(nil)
 
 // buffers hold requests while they are read.
 var buffers = sync.Pool{New: func() any { return new([maxRequest]byte) }}
@@ -91,7 +92,8 @@ func (f *Frontend) read(c net.Conn) (proto.Request, error) {
 		case refusal != nil:
 			return proto.Request{}, refusal
 		case whole:
-			return f.request(s)
+			s, _, _ = split(bytes.Clone(buf[:n]))
+			return f.parser().request(s)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return proto.Request{}, proto.ErrDeadline
 		case errors.Is(err, io.EOF) && n > 0:
@@ -101,6 +103,30 @@ func (f *Frontend) read(c net.Conn) (proto.Request, error) {
 		}
 	}
 }
+
+func (f *Frontend) parser() *parser {
+	return &parser{joinRealm: f.JoinRealm, maxPassword: f.MaxPassword}
+}
+
+// Reader implements proto.Instant.
+func (f *Frontend) Reader() func([]byte) *proto.Request {
+	p := f.parser()
+	var req proto.Request
+	return func(raw []byte) *proto.Request {
+		s, whole, refusal := split(raw)
+		if refusal != nil || !whole {
+			return nil
+		}
+		var err error
+		if req, err = p.request(s); err != nil {
+			return nil
+		}
+		return &req
+	}
+}
+
+// Reply implements proto.Instant.
+func (f *Frontend) Reply(v proto.Verdict) string { return reply(v, nil) }
 
 // reply returns the verdict as a counted string, or nothing.
 func reply(v proto.Verdict, refusal *proto.Refusal) string {

@@ -1,0 +1,167 @@
+//go:build !ordinary
+
+package proto
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A connection whose request is there already and whose verdict is remembered costs
+// accept4, two reads, write and close here, by the thread that was woken for it. Go's
+// poller would wake two, and a goroutine per connection costs half as much again as the
+// socket itself. The build tag "ordinary" leaves all this out.
+
+// Acceptors is how many threads wait for a listener's connections: enough for one to
+// be there while the others are busy, and for a share of the processors like that of
+// the mail server's processes.
+const Acceptors = 4
+
+// accept takes connections until Shutdown.
+func (s *Server) accept(l *Listener) error {
+	var wg sync.WaitGroup
+	errs := make([]error, Acceptors)
+	for i := range errs {
+		wg.Go(func() { errs[i] = newAcceptor(s).run(l) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// acceptor is one of the threads.
+type acceptor struct {
+	server  *Server
+	memory  Looker                // nil: nothing can be answered at once
+	read    func([]byte) *Request // as Instant.Reader
+	replies [Reject + 1][]byte
+	buf     []byte // quickRequest bytes, and one
+}
+
+// quickRequest is how long a request may be to be answered at once, in bytes: with names
+// and passwords as people have them it has less than 300.
+const quickRequest = 4 << 10
+
+func newAcceptor(s *Server) *acceptor {
+	a := &acceptor{server: s}
+	frontend, ok := s.frontend.(Instant)
+	memory, remembers := s.next.(Looker)
+	if ok && remembers {
+		a.memory, a.read, a.buf = memory, frontend.Reader(), make([]byte, quickRequest+1)
+		for v := range a.replies {
+			a.replies[v] = []byte(frontend.Reply(Verdict(v)))
+		}
+	}
+	return a
+}
+
+func (a *acceptor) run(l *Listener) error {
+	events, err := l.watch()
+	if err != nil {
+		return err
+	}
+	if events >= 0 {
+		defer unix.Close(events)
+	}
+	var pause time.Duration
+	for {
+		fd, err := l.next(events)
+		switch err {
+		case nil:
+			pause = 0
+			a.serve(fd)
+		case errStopped:
+			return nil
+		default:
+			pause = a.server.trouble(err, pause)
+		}
+	}
+}
+
+// serve answers a connection, or has it answered the ordinary way.
+func (a *acceptor) serve(fd int) {
+	n := 0
+	if a.memory != nil {
+		n, _ = unix.Read(fd, a.buf[:quickRequest]) // an error comes again
+	}
+	if n <= 0 {
+		a.server.admit(newClient(fd), nil)
+		return
+	}
+	raw := a.buf[:n]
+	defer clear(raw)
+	select {
+	case a.server.slots <- struct{}{}:
+	default:
+		a.server.admit(newClient(fd), append([]byte(nil), raw...))
+		return
+	}
+	answered, ended := a.answer(fd, raw)
+	if answered && !ended {
+		a.server.wg.Go(func() {
+			defer func() { <-a.server.slots }()
+			c := &Conn{Conn: newClient(fd), server: a.server}
+			defer c.Close()
+			c.linger()
+		})
+		return
+	}
+	<-a.server.slots
+	if answered {
+		unix.Close(fd)
+	} else {
+		a.server.admit(newClient(fd), append([]byte(nil), raw...))
+	}
+}
+
+// answer writes the reply to a request whose verdict is remembered. ended: the client
+// has said all that it had to say, and closing loses nothing.
+func (a *acceptor) answer(fd int, raw []byte) (answered, ended bool) {
+	s := a.server
+	defer func() {
+		if v := recover(); v != nil {
+			s.log.Error("panic in a request", "stack", string(debug.Stack()), KeyErr, v)
+		}
+	}()
+	var start time.Time
+	logged := s.log.Enabled(context.Background(), slog.LevelDebug)
+	if logged {
+		start = time.Now()
+	}
+	req := a.read(raw)
+	if req == nil || !s.allows(fd) {
+		return false, false
+	}
+	verdict := a.memory.Look(req)
+	if verdict == TempFail {
+		return false, false
+	}
+	answered = true
+	if n, err := unix.Write(fd, a.replies[verdict]); err != nil || n < len(a.replies[verdict]) {
+		return true, true // the client is gone
+	}
+	n, err := unix.Read(fd, a.buf[quickRequest:])
+	ended = n == 0 && err == nil
+	if logged {
+		(&Conn{server: s}).report(start, decision{
+			authcid: strings.Clone(req.Authcid), authzid: strings.Clone(req.Authzid), // they were lent
+			client: req.Client, session: strings.Clone(req.Session), trail: req.Trail,
+		}, verdict, nil)
+	}
+	return answered, ended
+}
+
+// allows reports whether the user at the other end may be answered.
+func (s *Server) allows(fd int) bool {
+	if len(s.allow) == 0 {
+		return true
+	}
+	uid, err := uidOf(fd)
+	return err == nil && s.allow[uid]
+}

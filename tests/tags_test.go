@@ -1,0 +1,5 @@
+//go:build !ordinary
+
+package tests
+
+const tags = ""
