@@ -22,7 +22,16 @@ import (
 	"imapauthd/proto"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(benchKind); kind != "" {
+		if err := benchMain(kind); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // dialogue is one file of testdata/dialogues: what a server says (S:) and must be
 // told (C:) on each of its connections, and the verdict that comes of it.
