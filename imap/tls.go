@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
+	"time"
 	"unicode"
 )
 
@@ -51,6 +53,7 @@ func (c *Config) tlsConfig(who identity) (*tls.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pin_sha256: %w", err)
 	}
+	v := &verifier{roots: roots, names: who.names, pins: pins, chain: c.CAFile != ""}
 	return &tls.Config{
 		RootCAs:      roots,
 		Certificates: own,
@@ -62,9 +65,7 @@ func (c *Config) tlsConfig(who identity) (*tls.Config, error) {
 		// crypto/tls knows one name and no pins. It calls verify for new and for
 		// resumed sessions alike.
 		InsecureSkipVerify: true,
-		VerifyConnection: func(s tls.ConnectionState) error {
-			return (&verifier{roots, who.names, pins, c.CAFile != ""}).verify(s.PeerCertificates)
-		},
+		VerifyConnection:   func(s tls.ConnectionState) error { return v.verify(s.PeerCertificates) },
 	}, nil
 }
 
@@ -74,6 +75,8 @@ type verifier struct {
 	names []string
 	pins  map[pin]bool // none: the chain alone decides
 	chain bool         // with pins, the chain must verify too
+
+	last atomic.Pointer[proof]
 }
 
 var (
@@ -98,6 +101,10 @@ func (v *verifier) verify(certs []*x509.Certificate) error {
 			return nil
 		}
 	}
+	now := time.Now()
+	if v.last.Load().holds(certs, now) {
+		return nil
+	}
 	between := x509.NewCertPool()
 	for _, c := range certs[1:] {
 		between.AddCert(c)
@@ -107,7 +114,10 @@ func (v *verifier) verify(certs []*x509.Certificate) error {
 		if name == "" { // for x509 every certificate would do
 			continue
 		}
-		if _, err = leaf.Verify(x509.VerifyOptions{Roots: v.roots, Intermediates: between, DNSName: name}); err == nil {
+		var chains [][]*x509.Certificate
+		chains, err = leaf.Verify(x509.VerifyOptions{Roots: v.roots, Intermediates: between, DNSName: name, CurrentTime: now})
+		if err == nil {
+			v.last.Store(newProof(certs, chains[0], now))
 			return nil
 		}
 	}
