@@ -22,6 +22,7 @@ import (
 type farm struct {
 	dialTime, loginTime time.Duration
 	down                bool // dials are refused
+	hang                bool // they are not answered
 	mute                bool // no greeting
 	bye                 bool // for a greeting
 	byeEvery            int  // so many connections; 0: none
@@ -33,6 +34,8 @@ type farm struct {
 	conns                     map[net.Conn]bool // protects all below; the server's ends
 	open, most, dials, logins int
 	tries                     int // dials, refused ones too
+	trying, mostTrying        int // under way, at once
+	crowd                     int // at most, these and the open ones
 	unused                    int // closed without a login
 }
 
@@ -51,20 +54,20 @@ func (p pipe) Write(b []byte) (int, error) {
 func (pipe) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "farm", Net: "unix"} }
 
 func (f *farm) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	select {
-	case <-time.After(f.dialTime):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	f.mu.Lock()
-	f.tries++
-	f.mu.Unlock()
-	if f.down {
-		return nil, errors.New("refused")
-	}
-	ours, theirs := net.Pipe()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.tries++
+	f.trying++
+	f.mostTrying, f.crowd = max(f.mostTrying, f.trying), max(f.crowd, f.open+f.trying)
+	err := f.wait(ctx)
+	f.trying--
+	if err == nil && f.down {
+		err = errors.New("refused")
+	}
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
 	if f.conns == nil {
 		f.conns = make(map[net.Conn]bool)
 	}
@@ -76,10 +79,33 @@ func (f *farm) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	return pipe{ours}, nil
 }
 
+// wait is as long as a dial takes. The caller holds mu, and has it again then.
+func (f *farm) wait(ctx context.Context) error {
+	takes := f.dialTime
+	if f.hang {
+		takes = time.Hour
+	}
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	select {
+	case <-time.After(takes):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// breaks makes dials be refused, or hang, or neither.
+func (f *farm) breaks(down, hang bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.down, f.hang = down, hang
+}
+
 func (f *farm) serve(c net.Conn) {
 	used := false
 	defer func() {
-		c.Close()
+		defer c.Close() // when it no longer counts
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.conns, c)
