@@ -34,7 +34,7 @@ func (r *rate) add(now time.Time, tau time.Duration) {
 
 // login notes that a connection is wanted.
 func (d *demand) login(now time.Time) {
-	d.slow.add(now, maxAge)
+	d.slow = rate{d.expected(now) + 1, now}
 	d.fast.add(now, fastTau)
 }
 
@@ -48,13 +48,17 @@ func (d *demand) dialled(took time.Duration) {
 
 // keep returns how many connections to keep warm, at most warm: about as many as
 // logins came within a connection's life, less one, so that a lone login leaves
-// none behind to be logged by the server as a client that never logged in. When
-// nobody came for the whole of a connection's life it is none.
+// none behind to be logged by the server as a client that never logged in.
 func (d *demand) keep(now time.Time, warm int) int {
-	if now.Sub(d.slow.last) >= maxAge {
-		return 0
-	}
-	return min(warm, int(d.slow.at(now, maxAge)-0.5))
+	return min(warm, int(d.expected(now)-0.5))
+}
+
+// expected returns how many logins will come within a connection's life: as many as
+// before, but no more than if each took as long as this one is taking. A crowd is
+// forgotten slowly; this tells at once that it has gone, and does not touch a steady
+// stream, since 1/x > 1/(eˣ-1).
+func (d *demand) expected(now time.Time) float64 {
+	return min(d.slow.at(now, maxAge), float64(maxAge)/float64(now.Sub(d.slow.last)))
 }
 
 // ahead returns how many connections to have on their way: rate × dial time.

@@ -113,3 +113,27 @@ func TestAfterAnOutage(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyAsksAnyMore: connections that expire are not dialled again.
+func TestNobodyAsksAnyMore(t *testing.T) {
+	herdTest(t, func(t *testing.T, r *Router, f *farm, p *pool) {
+		crowd(t, r, 120, time.Second, time.Minute)
+		before := f.tries
+		pass(time.Hour)
+		if n := f.tries - before; n > 1 {
+			t.Errorf("%d were dialled again", n)
+		}
+	})
+}
+
+// TestAfterTheCrowd: the few that still come do not keep warm what the many needed.
+func TestAfterTheCrowd(t *testing.T) {
+	herdTest(t, func(t *testing.T, r *Router, f *farm, p *pool) {
+		crowd(t, r, 1000, 10*time.Millisecond, time.Minute)
+		before := f.tries
+		crowd(t, r, 10, 30*time.Second, time.Minute)
+		if n := f.tries - before; n > 30 {
+			t.Errorf("10 logins made %d dials", n)
+		}
+	})
+}
