@@ -61,8 +61,9 @@ func (d *demand) expected(now time.Time) float64 {
 	return min(d.slow.at(now, maxAge), float64(maxAge)/float64(now.Sub(d.slow.last)))
 }
 
-// ahead returns how many connections to have on their way: rate × dial time.
+// ahead returns how many connections to have on their way: rate × dial time, rounded
+// down, for one that comes and finds all of warm there is closed again.
 func (d *demand) ahead(now time.Time) int {
 	perSecond := d.fast.at(now, fastTau) / fastTau.Seconds()
-	return int(math.Round(perSecond * d.dial.Seconds()))
+	return int(perSecond * d.dial.Seconds())
 }

@@ -131,3 +131,18 @@ func TestAfterABurst(t *testing.T) {
 		}
 	}, f)
 }
+
+// TestNoneTooMany: where a dial is done before the next login comes, there is one for
+// each.
+func TestNoneTooMany(t *testing.T) {
+	f := &farm{dialTime: 150 * time.Millisecond, loginTime: 5 * time.Millisecond}
+	withFarm(t, nil, func(t *testing.T, r *Router, p *pool) {
+		for range 300 {
+			logIn(t, r)
+			pass(200 * time.Millisecond)
+		}
+		if f.dials > 300+p.warm {
+			t.Errorf("got %d dials for 300 logins", f.dials)
+		}
+	}, f)
+}
