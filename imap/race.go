@@ -40,6 +40,10 @@ func (p *pool) connect(ctx context.Context) (_ *warmConn, err error) {
 		}
 		i := begun
 		begun, running = begun+1, running+1
+		if len(all) == 1 { // nothing to race with
+			p.attempt(ctx, i, network, all[i], events)
+			return
+		}
 		p.wg.Go(func() { p.attempt(ctx, i, network, all[i], events) })
 	}
 	begin()
@@ -60,7 +64,9 @@ func (p *pool) connect(ctx context.Context) (_ *warmConn, err error) {
 			case e.err == nil:
 				// Those that began before it had more time, and are not through.
 				p.addresses.shun(all[:e.attempt])
-				p.wg.Go(func() { closeLate(events, running-1) })
+				if running > 1 {
+					p.wg.Go(func() { closeLate(events, running-1) })
+				}
 				return e.conn, nil
 			default:
 				running--
