@@ -19,7 +19,7 @@ import (
 // together; dials the connections made for one; resumed the share of them that
 // resumed a TLS session.
 func BenchmarkColdLogin(b *testing.B) {
-	for _, kind := range []string{"clear", "tls13-resumed", "tls13-full", "tls12-resumed", "tls12-full"} {
+	for _, kind := range []string{"clear", "tls13-resumed", "tls13-x25519", "tls13-full", "tls12-resumed", "tls12-full"} {
 		b.Run(kind, func(b *testing.B) {
 			for _, callers := range []int{1, 8} {
 				name := map[int]string{1: "one", 8: "eight"}[callers]

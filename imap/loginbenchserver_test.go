@@ -32,6 +32,8 @@ const benchKind = "IMAPAUTHD_BENCH_SERVER"
 var benchServers = map[string]*tls.Config{
 	"clear":         nil,
 	"tls13-resumed": {MinVersion: tls.VersionTLS13},
+	// OpenSSL has ML-KEM from 3.5 on.
+	"tls13-x25519":  {MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519}},
 	"tls13-full":    {MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true},
 	"tls12-resumed": {MaxVersion: tls.VersionTLS12},
 	"tls12-full":    {MaxVersion: tls.VersionTLS12, SessionTicketsDisabled: true},
