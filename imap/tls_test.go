@@ -327,3 +327,50 @@ func TestHungHandshake(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestResumedTogether: connections that are dialled at the same time resume the same
+// session, as one after the other do. Each learns of a session to resume before
+// its greeting, without a login.
+func TestResumedTogether(t *testing.T) {
+	cert, ca := certificate(t, time.Now().Add(time.Hour), "127.0.0.1")
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			var all, resumed atomic.Int32
+			addr, _ := imapsServer(t, &tls.Config{
+				Certificates: []tls.Certificate{cert}, MinVersion: version, MaxVersion: version,
+				VerifyConnection: func(s tls.ConnectionState) error {
+					all.Add(1)
+					if s.DidResume {
+						resumed.Add(1)
+					}
+					return nil
+				},
+			})
+			r := newRouter(t, "imaps://"+addr, func(c *Config) { c.CAFile = ca })
+			defer r.Close()
+			p := r.fallback.pools[0]
+			conn, err := p.get(t.Context(), true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.release(conn)
+			for range 3 { // a session may serve once only
+				var wg sync.WaitGroup
+				var conns [15]*warmConn
+				for i := range conns {
+					wg.Go(func() { conns[i], _ = p.get(t.Context(), true) })
+				}
+				wg.Wait()
+				for _, c := range conns {
+					if c == nil {
+						t.Fatal("no connection")
+					}
+					p.discard(c)
+				}
+			}
+			if n, m := all.Load(), resumed.Load(); m != n-1 {
+				t.Errorf("%d of %d handshakes resumed a session", m, n)
+			}
+		})
+	}
+}
