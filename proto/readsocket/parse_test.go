@@ -1,6 +1,7 @@
 package readsocket
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"net/netip"
@@ -219,7 +220,9 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("exchange=1a resp=eA==\n"))
 	read := (&Frontend{MaxPassword: testMaxPassword}).Reader() // which lives on, as that of a thread
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		m, err := Parse(raw, testMaxPassword)
+		own := bytes.Clone(raw)
+		m, err := Parse(own, testMaxPassword)
+		clear(own) // as the buffer is that it was read into
 		lent := read(raw)
 		if plain := err == nil && m.Begin == nil && m.Answer == nil; plain != (lent != nil) {
 			t.Fatalf("%q: Parse gave %+v, %v and the reader %+v", raw, m, err, lent)
