@@ -3,10 +3,13 @@
 PREFIX      ?= /usr/local
 DESTDIR     ?=
 FUZZTIME    ?= 60s
+BENCHTIME   ?= 1s
+ROUNDS      ?= 7
+BENCHFLAGS  ?=
 STATICCHECK ?= v0.8.2
 GOVULNCHECK ?= v1.8.0
 
-.PHONY: all build install test demo fuzz bench lint clean
+.PHONY: all build install test demo fuzz bench microbench lint clean
 
 all: build
 
@@ -37,7 +40,15 @@ fuzz:
 		done; \
 	done
 
+# What answers cost, ours and the others': each server is asked for BENCHTIME in each
+# of ROUNDS. BENCHFLAGS=-bench-quick is a look, and BENCHFLAGS=-update-bench writes the
+# tables into README.md.
 bench:
+	tests/peers.sh
+	go test -count=1 -timeout 60m -v -run '^TestBench$$' ./tests -bench-full -bench-time $(BENCHTIME) -bench-rounds $(ROUNDS) $(BENCHFLAGS)
+
+# What the parts cost, by Go's own benchmarks.
+microbench:
 	go test -run '^$$' -bench . -benchmem ./...
 
 # The tools are fetched by version. govulncheck asks a database on the network: only
