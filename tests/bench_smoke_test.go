@@ -35,6 +35,7 @@ func TestBenchSmoke(t *testing.T) {
 			t.Errorf("memory, %s accounts: %+v", s.Place, f)
 		}
 	}
+	judgeCold(t, results["cold"])
 	tables, picture := benchTables(results), benchSVG(results)
 	columns := 0
 	for line := range strings.Lines(tables) {

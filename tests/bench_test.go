@@ -33,6 +33,8 @@ type benchFigures struct {
 	Rate                     float64       // replies per second
 	P50, P90, P99, P999, Max time.Duration // of a reply, as its client sees it
 	CPU                      time.Duration // of the server's processes, for each reply
+	Server                   time.Duration // of Dovecot's processes, for each login
+	Warm                     float64       // the part of the logins that found a warm connection
 	LoadCPU                  float64       // of the load generator: the part of the machine that it took
 	Wrong                    int           // replies that were wrong or missing; any fails the benchmark
 	RSS, Heap                float64       // of the daemon, bytes: resident, and alive
@@ -65,6 +67,7 @@ type benchChapter struct {
 // benchChapters are in the order of the README.
 var benchChapters = []benchChapter{
 	{"hits", benchHits, hitsTable},
+	{"cold", benchCold, coldTable},
 	{"flood", benchFlood, floodTable},
 	{"memory", benchMemory, memoryTable},
 	{"start", benchStart, startTable},

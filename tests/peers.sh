@@ -10,12 +10,12 @@ cd "$(dirname "$0")"
 
 # A program that tells whether a package is there, and the package; the same for Perl
 # modules. systemd-analyze judges the README's unit; saslauthd, Python and
-# Net::IMAP::Simple are what others have asked an IMAP server with; swaks needs
-# Net::SSLeay for TLS, Digest::HMAC for CRAM-MD5 and Authen::SASL for DIGEST-MD5; gsasl,
-# curl and msmtp speak more mechanisms.
+# Net::IMAP::Simple (under TLS with IO::Socket::SSL) are what others have asked an IMAP
+# server with; swaks needs Net::SSLeay for TLS, Digest::HMAC for CRAM-MD5 and
+# Authen::SASL for DIGEST-MD5; gsasl, curl and msmtp speak more mechanisms.
 peers="exim4:exim4-daemon-heavy dovecot:dovecot-imapd swaks:swaks nc:netcat-openbsd systemd-analyze:systemd dnsmasq:dnsmasq-base openssl:openssl
 	saslauthd:sasl2-bin python3:python3 gsasl:gsasl curl:curl msmtp:msmtp"
-perl_modules="Net::SSLeay:libnet-ssleay-perl Net::IMAP::Simple:libnet-imap-simple-perl
+perl_modules="Net::SSLeay:libnet-ssleay-perl Net::IMAP::Simple:libnet-imap-simple-perl IO::Socket::SSL:libio-socket-ssl-perl
 	Authen::SASL:libauthen-sasl-perl Digest::HMAC_MD5:libdigest-hmac-perl"
 
 # Debian allows one IMAP server and one mail server on a machine. The others are

@@ -13,6 +13,7 @@ import (
 // saslauthd is the original: saslauthd -a rimap in a folder of the test's own.
 type saslauthd struct {
 	socket string
+	pid    int // of the first of its processes, and their group
 	out    *output
 	kill   func() // ends all of its processes at once
 }
@@ -27,6 +28,7 @@ func startSaslauthd(t testing.TB, dir string, imapPort int, options ...string) *
 	cmd := exec.Command(needPeer(t, "saslauthd", "sasl2-bin"), args...)
 	cmd.Stdout, cmd.Stderr = s.out, s.out
 	startGroup(t, cmd)
+	s.pid = cmd.Process.Pid
 	done := make(chan struct{})
 	go func() { cmd.Wait(); close(done) }()
 	s.kill = func() {
