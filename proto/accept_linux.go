@@ -41,7 +41,7 @@ type acceptor struct {
 	memory  Looker                // nil: nothing can be answered at once
 	read    func([]byte) *Request // as Instant.Reader
 	replies [Reject + 1][]byte
-	buf     []byte // quickRequest bytes, and one
+	buf     []byte // for a request, and for what follows it
 }
 
 // quickRequest is how long a request may be to be answered at once, in bytes: with names
@@ -53,7 +53,7 @@ func newAcceptor(s *Server) *acceptor {
 	frontend, ok := s.frontend.(Instant)
 	memory, remembers := s.next.(Looker)
 	if ok && remembers {
-		a.memory, a.read, a.buf = memory, frontend.Reader(), make([]byte, quickRequest+1)
+		a.memory, a.read, a.buf = memory, frontend.Reader(), make([]byte, 2*quickRequest)
 		for v := range a.replies {
 			a.replies[v] = []byte(frontend.Reply(Verdict(v)))
 		}
@@ -102,16 +102,7 @@ func (a *acceptor) serve(fd int) {
 		a.server.admit(newClient(fd), append([]byte(nil), raw...))
 		return
 	}
-	answered, ended := a.answer(fd, raw)
-	if answered && !ended {
-		a.server.wg.Go(func() {
-			defer func() { <-a.server.slots }()
-			c := &Conn{Conn: newClient(fd), server: a.server}
-			defer c.Close()
-			c.linger()
-		})
-		return
-	}
+	answered := a.answer(fd, raw)
 	<-a.server.slots
 	if answered {
 		unix.Close(fd)
@@ -120,9 +111,9 @@ func (a *acceptor) serve(fd int) {
 	}
 }
 
-// answer writes the reply to a request whose verdict is remembered. ended: the client
-// has said all that it had to say, and closing loses nothing.
-func (a *acceptor) answer(fd int, raw []byte) (answered, ended bool) {
+// answer writes the reply to a request whose verdict is remembered, and sees to it that
+// closing loses nothing.
+func (a *acceptor) answer(fd int, raw []byte) (answered bool) {
 	s := a.server
 	defer func() {
 		if v := recover(); v != nil {
@@ -136,25 +127,41 @@ func (a *acceptor) answer(fd int, raw []byte) (answered, ended bool) {
 	}
 	req := a.read(raw)
 	if req == nil || !s.allows(fd) {
-		return false, false
+		return false
 	}
 	verdict := a.memory.Look(req)
 	if verdict == TempFail {
-		return false, false
+		return false
 	}
 	answered = true
 	if n, err := unix.Write(fd, a.replies[verdict]); err != nil || n < len(a.replies[verdict]) {
-		return true, true // the client is gone
+		return true // the client is gone
 	}
-	n, err := unix.Read(fd, a.buf[quickRequest:])
-	ended = n == 0 && err == nil
+	a.hangUp(fd)
 	if logged {
 		(&Conn{server: s}).report(start, decision{
 			authcid: strings.Clone(req.Authcid), authzid: strings.Clone(req.Authzid), // they were lent
 			client: req.Client, session: strings.Clone(req.Session), trail: req.Trail,
 		}, verdict, nil)
 	}
-	return answered, ended
+	return true
+}
+
+// hangUp has the client find the end behind the reply. One that has not half-closed may
+// still write: not after the shutdown, and what came before is taken out, for closing with
+// bytes unread would reset the connection. To wait for its end instead would be a thread's
+// or a goroutine's work, and under load there are soon more of these than connections.
+func (a *acceptor) hangUp(fd int) {
+	rest := a.buf[quickRequest:]
+	if n, err := unix.Read(fd, rest); n == 0 && err == nil {
+		return
+	}
+	unix.Shutdown(fd, unix.SHUT_RDWR)
+	for {
+		if n, err := unix.Read(fd, rest); n <= 0 && err != unix.EINTR {
+			return
+		}
+	}
 }
 
 // allows reports whether the user at the other end may be answered.
