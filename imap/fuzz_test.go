@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"path/filepath"
@@ -55,9 +56,10 @@ func addServerLines(f *testing.F, add func(text string)) {
 // leaves a connection open only if it is usable.
 func FuzzPreamble(f *testing.F) {
 	addServerLines(f, func(text string) { f.Add(text) })
+	tc := newClientTLS(&tls.Config{ServerName: "x"})
 	f.Fuzz(func(t *testing.T, text string) {
 		c := &canned{in: strings.NewReader(text)}
-		w, err := preamble(context.Background(), c, URL{Scheme: "imap"}, false, nil)
+		w, err := preamble(context.Background(), c, URL{Scheme: "imap"}, false, tc)
 		if err != nil {
 			if !c.closed.Load() {
 				t.Error("left open")

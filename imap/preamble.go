@@ -3,7 +3,6 @@ package imap
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +15,7 @@ type warmConn struct {
 	raw  net.Conn // what the bytes go through: TCP, UNIX or TLS
 	base net.Conn // the socket itself, which is closed and looked at
 	offer
-	tls  *tls.Config // that was in force
+	tls  *clientTLS // that was in force
 	born time.Time
 	kept bool // it was kept warm, and may have died meanwhile
 }
@@ -37,7 +36,7 @@ var (
 // imapclient has all this but bounds, deadlines and the rule about loopback: its
 // greeting may be 200 MB long, LOGINDISABLED is not looked at, and its own STARTTLS
 // would lie above our guard.
-func preamble(ctx context.Context, base net.Conn, u URL, strict bool, tc *tls.Config) (*warmConn, error) {
+func preamble(ctx context.Context, base net.Conn, u URL, strict bool, tc *clientTLS) (*warmConn, error) {
 	ok := false // also after a panic
 	defer func() {
 		if !ok {
@@ -76,7 +75,7 @@ func deadlineCause(ctx context.Context, err error) error {
 type preambler struct {
 	raw, base net.Conn
 	clear     bool // a password may go in clear
-	tls       *tls.Config
+	tls       *clientTLS
 	in        *lineReader
 	caps      caps
 	cyrus     bool // by its greeting
@@ -84,8 +83,8 @@ type preambler struct {
 
 // handshake puts TLS on the connection.
 func (p *preambler) handshake(ctx context.Context) error {
-	t := tls.Client(p.base, p.tls)
-	if err := t.HandshakeContext(ctx); err != nil {
+	t, err := p.tls.handshake(ctx, p.base)
+	if err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	p.raw, p.in = t, newLineReader(t)

@@ -37,10 +37,10 @@ func (c *Config) identity(u URL) identity {
 	return named(strings.TrimSuffix(u.Host, "."))
 }
 
-// tlsConfig returns the configuration for connections to who, from the files as they
+// clientTLS returns the TLS for connections to who, from the files as they
 // are now. The certificate must verify, always: by a chain to a trusted one and by
 // name, or by a pinned key. There is no key to turn that off.
-func (c *Config) tlsConfig(who identity) (*tls.Config, error) {
+func (c *Config) clientTLS(who identity) (*clientTLS, error) {
 	roots, err := c.roots()
 	if err != nil {
 		return nil, fmt.Errorf("ca_file: %w", err)
@@ -54,7 +54,7 @@ func (c *Config) tlsConfig(who identity) (*tls.Config, error) {
 		return nil, fmt.Errorf("pin_sha256: %w", err)
 	}
 	v := &verifier{roots: roots, names: who.names, pins: pins, chain: c.CAFile != ""}
-	return &tls.Config{
+	return newClientTLS(&tls.Config{
 		RootCAs:      roots,
 		Certificates: own,
 		ServerName:   who.sni,
@@ -66,7 +66,7 @@ func (c *Config) tlsConfig(who identity) (*tls.Config, error) {
 		// resumed sessions alike.
 		InsecureSkipVerify: true,
 		VerifyConnection:   func(s tls.ConnectionState) error { return v.verify(s.PeerCertificates) },
-	}, nil
+	}), nil
 }
 
 // verifier judges a server's certificates.

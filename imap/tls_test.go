@@ -322,7 +322,7 @@ func TestHungHandshake(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, errors.New("after a while"))
 	defer cancel()
 	go io.Copy(io.Discard, theirs)
-	_, err := preamble(ctx, ours, URL{Scheme: "imaps"}, false, &tls.Config{ServerName: "x"})
+	_, err := preamble(ctx, ours, URL{Scheme: "imaps"}, false, newClientTLS(&tls.Config{ServerName: "x"}))
 	if err == nil || err.Error() != "no answer: after a while" {
 		t.Errorf("got %v", err)
 	}

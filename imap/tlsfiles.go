@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"crypto/tls"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -11,7 +10,7 @@ import (
 	"imapauthd/proto"
 )
 
-// tlsSource gives the TLS configuration for the connections to one URL. It looks at
+// tlsSource gives the TLS for the connections to one URL. It looks at
 // the files at each dial, so that a renewed certificate needs no restart.
 type tlsSource struct {
 	cfg *Config
@@ -19,23 +18,23 @@ type tlsSource struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	current *tls.Config    // protects all below; nil: there was none yet
+	current *clientTLS     // protects all below; nil: there was none yet
 	seen    [3]fs.FileInfo // of the files as they were last read; nil: not there
 	err     error          // why they could not be used then
 }
 
-// config returns the configuration. Files that changed are read again, and sessions
+// config returns it. Files that changed are read again, and sessions
 // that the old ones vouched for are forgotten. What cannot be used, a file half
 // written or not readable among them, leaves the old in force and is tried again
 // at the next dial.
-func (s *tlsSource) config() (*tls.Config, error) {
+func (s *tlsSource) config() (*clientTLS, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.look()
 	if s.current != nil && s.err == nil && slices.EqualFunc(now[:], s.seen[:], unchanged) {
 		return s.current, nil
 	}
-	fresh, err := s.cfg.tlsConfig(s.who)
+	fresh, err := s.cfg.clientTLS(s.who)
 	switch {
 	case s.current == nil:
 	case err != nil && (s.err == nil || err.Error() != s.err.Error()):
