@@ -180,6 +180,9 @@ func (g *guard) Write(p []byte) (int, error) {
 	g.mu.Unlock()
 	if err == nil && len(out) > 0 {
 		_, err = g.conn.raw.Write(out)
+		if g.conn.sent != nil {
+			g.conn.sent()
+		}
 	}
 	if err != nil {
 		g.fail(err)

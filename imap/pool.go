@@ -105,10 +105,10 @@ func (p *pool) get(ctx context.Context, fresh bool) (*warmConn, error) {
 	for !fresh && len(p.idle) > 0 {
 		conn := p.idle[0]
 		p.idle = slices.Delete(p.idle, 0, 1)
-		p.topUp()
 		p.mu.Unlock()
 		// What has been vouched for by files that are no longer in force is not used.
 		if tls, err := p.tls.config(); err == nil && tls == conn.tls && conn.alive() {
+			conn.sent = p.refill
 			return conn, nil
 		}
 		p.discard(conn)
@@ -156,6 +156,14 @@ func (p *pool) release(conn *warmConn) {
 func (p *pool) discard(conn *warmConn) {
 	conn.base.Close()
 	p.gone()
+}
+
+// refill has those dialled that take the place of what has been taken. Their keys and
+// handshakes would have the processors while the login still has its way to go.
+func (p *pool) refill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.topUp()
 }
 
 // gone frees a connection's slot.

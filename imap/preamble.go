@@ -17,7 +17,8 @@ type warmConn struct {
 	offer
 	tls  *clientTLS // that was in force
 	born time.Time
-	kept bool // it was kept warm, and may have died meanwhile
+	kept bool   // it was kept warm, and may have died meanwhile
+	sent func() // nil, or called after each of a login's writes
 }
 
 // Errors of a server that must not be given a password.
