@@ -43,7 +43,7 @@ func (c *serveCmd) Run(std *streams) error {
 	defer restore()
 	// A thread that waits for a connection holds its place among those that may run Go
 	// for up to 10 ms; with places to spare nothing has to be woken to take it back.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + proto.Acceptors*len(cfg.Listen))
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + proto.Acceptors()*len(cfg.Listen))
 	d, err := startDaemon(cfg, log, nil)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -19,21 +20,26 @@ import (
 // poller would wake two, and a goroutine per connection costs half as much again as the
 // socket itself. The build tag "ordinary" leaves all this out.
 
-// Acceptors is how many threads wait for a listener's connections: enough for one to
-// be there while the others are busy, and for a share of the processors like that of
-// the mail server's processes.
-const Acceptors = 4
+// Acceptors is how many threads wait for a listener's connections: one for each processor,
+// and another so that one is there while the first is busy. With more than four the
+// socket's own lock is what they wait for.
+func Acceptors() int { return min(max(2, runtime.NumCPU()), 4) }
 
 // accept takes connections until Shutdown.
 func (s *Server) accept(l *Listener) error {
 	var wg sync.WaitGroup
-	errs := make([]error, Acceptors)
+	errs := make([]error, Acceptors())
 	for i := range errs {
 		wg.Go(func() { errs[i] = newAcceptor(s).run(l) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
+
+// yieldEvery is after how many connections an acceptor asks the scheduler for its turn:
+// more often than every 10 ms under load, when the runtime's monitor would begin to
+// interrupt it, and stay awake for that.
+const yieldEvery = 16
 
 // acceptor is one of the threads.
 type acceptor struct {
@@ -70,7 +76,10 @@ func (a *acceptor) run(l *Listener) error {
 		defer unix.Close(events)
 	}
 	var pause time.Duration
-	for {
+	for i := 0; ; i++ {
+		if i%yieldEvery == 0 {
+			runtime.Gosched()
+		}
 		fd, err := l.next(events)
 		switch err {
 		case nil:

@@ -14,7 +14,7 @@ import (
 const backlogGrace = 20 * time.Millisecond
 
 // Acceptors is how many threads wait for a listener's connections: none, the runtime does.
-const Acceptors = 0
+func Acceptors() int { return 0 }
 
 // socket is a listening socket.
 type socket struct{ *net.UnixListener }

@@ -5,7 +5,9 @@ package tests
 import (
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -69,7 +71,7 @@ func startTargets(t *testing.T, imap *dovecot, accounts map[string]string) []ben
 	t.Helper()
 	extended, mux := extendedAsked(accounts, yes), muxAsked(accounts, "OK")
 	extendedFile, muxFile := askedFile(t, extended), askedFile(t, mux)
-	floor, floorGroup := startFloor(t, "floor", "64")
+	floor, floorGroup := startFloor(t, "floor", strconv.Itoa(2*runtime.NumCPU()))
 	inGo, inGoGroup := startFloor(t, "gofloor")
 	sasl, saslGroup := startCachingSaslauthd(t, imap.port)
 	muxSocket := shortDir(t) + "/mux"
