@@ -89,6 +89,9 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 
 	select {
 	case <-f.done:
+		if source == proto.SourceFlight && f.trail.Source == proto.SourceGuard {
+			return c.Authenticate(ctx, req) // the address of who began it was refused
+		}
 		req.Trail = f.trail
 		if f.trail.Source == proto.SourceIMAP {
 			req.Trail.Source = source
@@ -128,6 +131,18 @@ func (s *shard) look(account, key Key, now time.Duration) proto.Verdict {
 	return proto.TempFail
 }
 
+// known returns what these credentials were told last, at any address, live or not.
+func (s *shard) known(account, proof Key) proto.Verdict {
+	const ever = 0 // the clock's zero, past which all entries expire
+	switch {
+	case s.positive.proved(account, proof, ever):
+		return proto.Accept
+	case s.negative.proved(account, proof, ever):
+		return proto.Reject
+	}
+	return proto.TempFail
+}
+
 // begin starts a flight. The caller holds mu.
 func (c *Cache) begin(s *shard, account, key Key, route proto.Route, req *proto.Request) *flight {
 	f := &flight{account: account, key: key, proof: key, done: make(chan struct{})}
@@ -136,6 +151,7 @@ func (c *Cache) begin(s *shard, account, key Key, route proto.Route, req *proto.
 	}
 	s.flights.add(f)
 	own := *req // the caller may be gone before the login ends
+	own.Trail.Known = s.known(account, f.proof)
 	c.wg.Go(func() { c.fly(f, own) })
 	return f
 }

@@ -147,13 +147,13 @@ func (c *Conn) Refuse(r *Refusal) Verdict {
 	if r.Verdict == TempFail {
 		level = slog.LevelWarn
 	}
-	c.server.limited.log(c.server.log, level, r.Reason, "request refused",
+	c.server.limited.Log(c.server.log, level, r.Reason, "request refused",
 		slog.String(KeyVerdict, r.Verdict.String()), slog.String(KeySource, string(SourceFrontend)), slog.Any(KeyErr, r))
 	return r.Verdict
 }
 
 // report writes the line of one decision: verdicts that were asked for at info,
-// remembered ones and what the client gave up at debug, no verdict at warn. What a full
+// those from memory and what the client gave up at debug, no verdict at warn. What a full
 // listener refuses is limited, there is more of it than of anything else, and so is what
 // we refuse of an exchange: a client can say it as fast as it likes.
 func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
@@ -167,7 +167,7 @@ func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 		if err == nil {
 			err = errors.New("no reason given")
 		}
-	case d.trail.Source == SourceCache:
+	case d.trail.Source == SourceCache, d.trail.Source == SourceGuard:
 		level = slog.LevelDebug
 	}
 	refusal, ours := errors.AsType[*Refusal](err)
@@ -175,7 +175,7 @@ func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 	case err == ErrDenied:
 		return // admit has said who
 	case err == ErrBusy, ours && d.mechanism != "" && (d.trail.Source == SourceFrontend || d.trail.Source == SourceRouter):
-		s.limited.log(s.log, level, refusal.Reason, "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
+		s.limited.Log(s.log, level, refusal.Reason, "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
 		return
 	}
 	if !s.log.Enabled(context.Background(), level) {

@@ -39,12 +39,12 @@ func LogName(name string) string {
 // a thousand times a second must not fill a disk.
 const logEvery = 10 * time.Second
 
-// maxKinds bounds the kinds that limited tells apart: more than there are reasons.
+// maxKinds bounds the kinds that Limited tells apart: more than there are reasons.
 const maxKinds = 64
 
-// limited logs one line of each kind per logEvery and counts what it left out.
-// The zero value is ready.
-type limited struct {
+// Limited logs one line of each kind in 10 s and counts what it left out. The zero value
+// is ready, and concurrent use is safe.
+type Limited struct {
 	mu    sync.Mutex
 	kinds map[string]*limit // protected by mu
 }
@@ -55,9 +55,9 @@ type limit struct {
 	skipped int
 }
 
-// log writes the line, with the number of lines left out before it, or counts it.
+// Log writes the line, with the number of lines left out before it, or counts it.
 // Kinds beyond maxKinds are one.
-func (l *limited) log(log *slog.Logger, level slog.Level, kind, msg string, attrs ...slog.Attr) {
+func (l *Limited) Log(log *slog.Logger, level slog.Level, kind, msg string, attrs ...slog.Attr) {
 	l.mu.Lock()
 	if l.kinds == nil {
 		l.kinds = make(map[string]*limit)

@@ -61,4 +61,8 @@ type Trail struct {
 	Server string
 	// NoStore forbids to cache the verdict, whatever it is.
 	NoStore bool
+	// Known is what an IMAP server said of these very credentials when it was asked
+	// last, if that is remembered though it does not count any more; TempFail: nothing.
+	// The cache tells the links below it.
+	Known Verdict
 }

@@ -54,7 +54,7 @@ type Server struct {
 	draining                  context.Context // ends when Shutdown begins
 	drain                     context.CancelFunc
 	wg                        sync.WaitGroup // the accept loops and the connections
-	limited                   limited
+	limited                   Limited
 
 	mu      sync.Mutex
 	closing bool // protects the fields below
@@ -104,7 +104,7 @@ func (s *Server) Serve(l *Listener) error {
 // trouble logs an error of accept and waits: what is missing (descriptors, as a rule)
 // comes back by itself. pause is how long the wait before was, if that failed too.
 func (s *Server) trouble(err error, pause time.Duration) time.Duration {
-	s.limited.log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
+	s.limited.Log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
 	pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 	select {
 	case <-time.After(pause):
@@ -155,7 +155,7 @@ func (s *Server) isStranger(c syscall.Conn) bool {
 	if err == nil && s.allow[uid] {
 		return false
 	}
-	s.limited.log(s.log, slog.LevelWarn, "allow", "a local user who is not in allow asked", slog.Any("uid", uid))
+	s.limited.Log(s.log, slog.LevelWarn, "allow", "a local user who is not in allow asked", slog.Any("uid", uid))
 	return true
 }
 

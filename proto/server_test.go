@@ -350,18 +350,18 @@ func TestLongNamesAreCut(t *testing.T) {
 func TestLimitedCounts(t *testing.T) {
 	var out logBuffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
-	var l limited
+	var l Limited
 	for range 5 {
-		l.log(log, slog.LevelInfo, "a", "first")
-		l.log(log, slog.LevelInfo, "b", "second") // is not hidden by the first
+		l.Log(log, slog.LevelInfo, "a", "first")
+		l.Log(log, slog.LevelInfo, "b", "second") // is not hidden by the first
 	}
 	l.kinds["a"].last = l.kinds["a"].last.Add(-logEvery)
-	l.log(log, slog.LevelInfo, "a", "first")
+	l.Log(log, slog.LevelInfo, "a", "first")
 	if got := strings.Count(out.String(), "\n"); got != 3 || !strings.Contains(out.String(), "msg=first more=4") {
 		t.Errorf("got %s", out.String())
 	}
 	for i := range 2 * maxKinds {
-		l.log(log, slog.LevelInfo, strings.Repeat("x", i), "many")
+		l.Log(log, slog.LevelInfo, strings.Repeat("x", i), "many")
 	}
 	if len(l.kinds) > maxKinds+1 {
 		t.Errorf("got %d kinds", len(l.kinds))

@@ -11,7 +11,7 @@ const (
 	// Accept says that an IMAP server said OK to these very credentials.
 	Accept
 	// Reject says that an IMAP server said NO to them, or that they break a
-	// rule of our own (grammar, routing).
+	// rule of our own (grammar, routing, the guard).
 	Reject
 )
 
@@ -35,5 +35,6 @@ const (
 	SourceRouter   Source = "router"   // no server for this account
 	SourceCache    Source = "cache"    // an entry remembered
 	SourceFlight   Source = "flight"   // the login that another request had begun
+	SourceGuard    Source = "guard"    // too many wrong passwords before
 	SourceIMAP     Source = "imap"     // a login of this request's own
 )
