@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"imapauthd/cache"
+	"imapauthd/cache/guard"
 	"imapauthd/imap"
 	"imapauthd/proto"
 )
@@ -30,6 +31,7 @@ type config struct {
 	Listen  []proto.ListenConfig `toml:"listen"`
 	Server  []imap.Config        `toml:"server"`
 	Cache   cacheConfig          `toml:"cache"`
+	Guard   guard.Config         `toml:"guard"`
 	Log     logConfig            `toml:"log"`
 	Metrics metricsConfig        `toml:"metrics"`
 	Control controlConfig        `toml:"control"`
@@ -58,9 +60,9 @@ type controlConfig struct {
 	Mode proto.Mode `toml:"mode"`
 }
 
-// warnings names what the file asks for and this version does not have. Such a
-// key makes nothing unsafe by being left out, so it does not keep the daemon from
-// starting.
+// warnings names what the file asks for and does not get: what this version does not
+// have, and a guard that lacks an address or a memory. Such a key makes nothing unsafe by being
+// left out, so it does not keep the daemon from starting.
 func (c *config) warnings() []string {
 	var w []string
 	if c.Cache.Grace != 0 {
@@ -71,6 +73,14 @@ func (c *config) warnings() []string {
 	}
 	if c.Control.Socket != "" {
 		w = append(w, "control.socket has no effect in this version: there is no control socket")
+	}
+	if c.Guard.Attempts > 0 && c.Cache.PositiveTTL == 0 {
+		w = append(w, "guard refuses passwords that were accepted before, too: with cache.positive_ttl = \"0s\" none is remembered")
+	}
+	for _, l := range c.Listen {
+		if c.Guard.Attempts > 0 && l.Protocol == "saslauthd" {
+			w = append(w, "guard has no effect at "+l.Socket+": saslauthd's clients tell no mail client's address")
+		}
 	}
 	return w
 }
@@ -84,6 +94,7 @@ func defaultConfig() *config {
 		Listen:       []proto.ListenConfig{proto.DefaultListen("readsocket")},
 		Server:       []imap.Config{imap.DefaultConfig()},
 		Cache:        cacheConfig{Config: cache.DefaultConfig()},
+		Guard:        guard.DefaultConfig(),
 		Log:          logConfig{Level: "info", Format: "auto"},
 		Control:      controlConfig{Mode: 0o600},
 	}

@@ -51,11 +51,11 @@ func TestMistakes(t *testing.T) {
 		{"unknown key", "[cache]\nttl = \"1m\"\n",
 			`f:2:1: cache.ttl: unknown key (one of: positive_ttl, negative_ttl, accounts, negative_accounts, grace)`},
 		{"unknown key in capitals", "Timeout = \"9s\"\n",
-			`f:1:1: Timeout: unknown key (one of: timeout, login_timeout, max_password, listen, server, cache, log, metrics, control)`},
-		{"unknown table", "[guard]\nx = 1\n",
-			`f:1:2: guard: unknown key (one of: timeout, login_timeout, max_password, listen, server, cache, log, metrics, control)`},
-		{"unknown list of tables", "[[guard]]\nx = 1\n[[guard]]\n",
-			`f:1:3: guard: unknown key (one of: timeout, login_timeout, max_password, listen, server, cache, log, metrics, control)`},
+			`f:1:1: Timeout: unknown key (one of: timeout, login_timeout, max_password, listen, server, cache, guard, log, metrics, control)`},
+		{"unknown table", "[shared]\nx = 1\n",
+			`f:1:2: shared: unknown key (one of: timeout, login_timeout, max_password, listen, server, cache, guard, log, metrics, control)`},
+		{"unknown list of tables", "[[shared]]\nx = 1\n[[shared]]\n",
+			`f:1:3: shared: unknown key (one of: timeout, login_timeout, max_password, listen, server, cache, guard, log, metrics, control)`},
 		{"unknown table in a table", "[log]\n  [ log.file ]\npath = \"x\"\n",
 			`f:2:9: log.file: unknown key (one of: level, format)`},
 		{"unknown table in an element", "[[listen]]\n[[listen]]\nsocket = \"/a\"\n[listen.tls]\nx = 1\n",
@@ -133,6 +133,14 @@ func TestMistakes(t *testing.T) {
 		{"timeout > login_timeout", "\ntimeout = \"31s\"\n",
 			`f:2:11: login_timeout: must be at least timeout (31s)`},
 		{"no max_password", "max_password = 0\n", `f:1:16: max_password: must be at least 1`},
+		{"attempts", "[guard]\nattempts = -1\n",
+			`f:2:12: guard.attempts: must be at least 0 (0: nobody is blocked)`},
+		{"no block", "[guard]\nblock = \"0s\"\n",
+			`f:2:9: guard.block: must be more than 0s (attempts = 0: nobody is blocked)`},
+		{"max_block < block", "[guard]\nblock = \"2m\"\nmax_block = \"1m\"\n",
+			`f:3:13: guard.max_block: must be at least block (2m)`},
+		{"block > max_block", "[guard]\nblock = \"2h\"\n",
+			`f:1:1: guard.max_block: must be at least block (2h)`},
 		{"level", "[log]\nlevel = \"loud\"\n",
 			`f:2:9: log.level: "loud" is not a level (one of: debug, info, warn, error)`},
 		{"format", "[log]\nformat = \"xml\"\n",
@@ -300,6 +308,7 @@ func TestRoundTrip(t *testing.T) {
 	odd.Server[1].Name, odd.Server[1].Domains = "found", []string{"example.com"}
 	odd.Server[1].URL, odd.Server[1].SRVTargets = []imap.URL{{Scheme: "srv"}}, []string{"mail.example.org"}
 	odd.Server[0].TempfailText = "'[x]'\r\n"
+	odd.Guard.Attempts, odd.Guard.Block = 10, proto.Duration(90*time.Second)
 	odd.Log = logConfig{"debug", "json"}
 	for _, c := range []*config{defaultConfig(), odd} {
 		got, err := parseConfig("f", []byte(c.String()))

@@ -39,6 +39,7 @@ func (c *config) check(bad map[string]bool) []finding {
 		report(element("server", i), c.Server[i].Validate())
 	}
 	report("cache", c.Cache.Validate())
+	report("guard", c.Guard.Validate())
 	report("log", c.Log.Validate())
 	if len(bad) == 0 {
 		c.checkSockets(report)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"imapauthd/cache"
+	"imapauthd/cache/guard"
 	"imapauthd/imap"
 	"imapauthd/proto"
 	"imapauthd/proto/dovecot"
@@ -32,6 +33,10 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 	if err != nil {
 		return nil, err
 	}
+	var asked proto.Authenticator = router // on a miss
+	if cfg.Guard.Attempts > 0 {
+		asked = guard.New(cfg.Guard, guard.Options{Next: router, Route: router.Route, Log: log})
+	}
 	d := &daemon{
 		log: log,
 		// Every request is answered within its budget; some seconds more for the
@@ -39,13 +44,13 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 		grace:  time.Duration(cfg.Timeout) + 3*time.Second,
 		router: router,
 		cache: cache.New(cfg.Cache.Config, cache.Options{
-			Next:         router,
+			Next:         asked,
 			Route:        router.Route,
 			LoginTimeout: time.Duration(cfg.LoginTimeout),
 			Log:          log,
 		}),
 	}
-	var door proto.Authenticator = d.cache // cache, then IMAP
+	var door proto.Authenticator = d.cache // cache, then the guard, then IMAP
 	if top != nil {
 		door = top(door)
 	}
