@@ -54,3 +54,9 @@ func (s *Server) accept(l *Listener) error {
 		}
 	}
 }
+
+func (s *Server) isClosing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closing
+}

@@ -165,12 +165,6 @@ func (s *Server) serve(c *Conn) {
 	c.Guard(func() { s.frontend.Serve(s.ctx, c) })
 }
 
-func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
 // Shutdown hides the socket, takes what was queued, waits for the connections
 // until ctx ends, then cuts the rest, which answer TempFail. It returns ctx's
 // error if it had to cut.

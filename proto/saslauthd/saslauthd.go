@@ -87,12 +87,12 @@ func (f *Frontend) read(c net.Conn) (proto.Request, error) {
 	for {
 		m, err := c.Read(buf[n:])
 		n += m
-		s, whole, refusal := split(buf[:n])
+		_, whole, refusal := split(buf[:n])
 		switch {
 		case refusal != nil:
 			return proto.Request{}, refusal
 		case whole:
-			s, _, _ = split(bytes.Clone(buf[:n]))
+			s, _, _ := split(bytes.Clone(buf[:n])) // buf is another request's soon
 			return f.parser().request(s)
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return proto.Request{}, proto.ErrDeadline
