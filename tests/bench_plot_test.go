@@ -21,6 +21,8 @@ type benchPlot struct {
 var benchPlots = []benchPlot{
 	{"hits", "", "Remembered accounts: answers per second", rateOf, count},
 	{"hits", "", "Remembered accounts: server's CPU time for each", cpuOf, seconds},
+	{"cold", coldView{true, trip}.String(), "Logins at an IMAP server 20 ms away, TLS: per second", rateOf, count},
+	{"cold", coldView{true, trip}.String(), "The same: server's CPU time for each", cpuOf, seconds},
 }
 
 // The measures of the picture, in pixels. It is two drawings wide.
