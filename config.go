@@ -30,19 +30,11 @@ type config struct {
 
 	Listen  []proto.ListenConfig `toml:"listen"`
 	Server  []imap.Config        `toml:"server"`
-	Cache   cacheConfig          `toml:"cache"`
+	Cache   cache.Config         `toml:"cache"`
 	Guard   guard.Config         `toml:"guard"`
 	Log     logConfig            `toml:"log"`
 	Metrics metricsConfig        `toml:"metrics"`
 	Control controlConfig        `toml:"control"`
-}
-
-// cacheConfig is the [cache] table, with the keys of later versions.
-type cacheConfig struct {
-	cache.Config
-	// Grace is how long past PositiveTTL an entry is believed while its server
-	// cannot be reached. No effect yet, see warnings.
-	Grace proto.Duration `toml:"grace"`
 }
 
 // metricsConfig is the [metrics] table.
@@ -65,9 +57,6 @@ type controlConfig struct {
 // left out, so it does not keep the daemon from starting.
 func (c *config) warnings() []string {
 	var w []string
-	if c.Cache.Grace != 0 {
-		w = append(w, "cache.grace has no effect in this version: an outage lengthens no lifetime")
-	}
 	if c.Metrics.Listen != "" {
 		w = append(w, "metrics.listen has no effect in this version: there are no metrics")
 	}
@@ -93,7 +82,7 @@ func defaultConfig() *config {
 		MaxPassword:  1024, // bytes; RFC 9051 lets a server stop at 8192 a line
 		Listen:       []proto.ListenConfig{proto.DefaultListen("readsocket")},
 		Server:       []imap.Config{imap.DefaultConfig()},
-		Cache:        cacheConfig{Config: cache.DefaultConfig()},
+		Cache:        cache.DefaultConfig(),
 		Guard:        guard.DefaultConfig(),
 		Log:          logConfig{Level: "info", Format: "auto"},
 		Control:      controlConfig{Mode: 0o600},

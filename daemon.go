@@ -33,6 +33,9 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Cache.Grace > 0 {
+		router.Probe()
+	}
 	var asked proto.Authenticator = router // on a miss
 	if cfg.Guard.Attempts > 0 {
 		asked = guard.New(cfg.Guard, guard.Options{Next: router, Route: router.Route, Log: log})
@@ -43,10 +46,11 @@ func startDaemon(cfg *config, log *slog.Logger, top func(proto.Authenticator) pr
 		// last steps of its connection.
 		grace:  time.Duration(cfg.Timeout) + 3*time.Second,
 		router: router,
-		cache: cache.New(cfg.Cache.Config, cache.Options{
+		cache: cache.New(cfg.Cache, cache.Options{
 			Next:         asked,
 			Route:        router.Route,
 			LoginTimeout: time.Duration(cfg.LoginTimeout),
+			Down:         router.Down,
 			Log:          log,
 		}),
 	}

@@ -6,10 +6,14 @@
 // TempFail never. When a password that has no entry is accepted for an account,
 // its other positive entries are marked: each must be proved again at its next
 // use, so that an old password ends at once, and app passwords settle side by side.
+//
+// A hit late in an entry's life has it proved again in the background (refresh.go), and
+// while a server cannot be reached, entries may outlive their time (grace.go).
 package cache
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -24,6 +28,7 @@ type Cache struct {
 	loginTimeout time.Duration
 	log          *slog.Logger
 	keys         *keyer
+	grace        *grace    // nil: none is given
 	epoch        time.Time // the monotonic clock's zero: a stepped wall clock moves no entry
 
 	ctx    context.Context // of the flights; ends with Close
@@ -46,7 +51,11 @@ type Options struct {
 	Route proto.RouteFunc
 	// LoginTimeout bounds a login, whether or not anyone still waits for it.
 	LoginTimeout time.Duration
-	Log          *slog.Logger
+	// Down reports whether the server of a request cannot be reached, by what is known:
+	// every URL's last dial failed. It is called under a lock: it does not block, nor
+	// call back, nor allocate. nil: no grace is given.
+	Down func(req *proto.Request) bool
+	Log  *slog.Logger
 }
 
 // New returns an empty cache.
@@ -59,6 +68,9 @@ func New(cfg Config, o Options) *Cache {
 		keys:         newKeyer(),
 		epoch:        time.Now(),
 		shards:       newShards(cfg),
+	}
+	if cfg.Grace > 0 && o.Down != nil {
+		c.grace = newGrace(time.Duration(cfg.Grace), o)
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -74,16 +86,21 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 	}
 	req.Trail.Server = route.Server
 	account, key := c.keys.account(route.Server, req.Authcid), c.keys.entry(route, req)
-	s, now := c.shard(account), c.now()
+	s := c.shard(account)
 	s.mu.Lock()
-	if verdict := s.look(account, key, now); verdict != proto.TempFail {
+	m := c.recall(s, account, key, req, false)
+	if m.due != nil {
+		c.refresh(s, m.due, account, route, req)
+	}
+	if m.verdict != proto.TempFail {
 		s.mu.Unlock()
-		req.Trail.Source = proto.SourceCache
-		return verdict, nil
+		req.Trail.Source = m.source
+		return m.verdict, nil
 	}
 	f, source := s.flights.find(account, key), proto.SourceFlight
 	if f == nil {
-		f, source = c.begin(s, account, key, route, req), proto.SourceIMAP
+		f, source = c.prepare(account, key, route, req), proto.SourceIMAP
+		c.begin(s, f, req)
 	}
 	s.mu.Unlock()
 
@@ -92,12 +109,22 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 		if source == proto.SourceFlight && f.trail.Source == proto.SourceGuard {
 			return c.Authenticate(ctx, req) // the address of who began it was refused
 		}
+		if f.verdict == proto.TempFail && errors.Is(f.err, proto.ErrUnreachable) {
+			if m := c.again(s, f, req, true); m.verdict != proto.TempFail {
+				req.Trail.Source = m.source
+				return m.verdict, nil
+			}
+		}
 		req.Trail = f.trail
 		if f.trail.Source == proto.SourceIMAP {
 			req.Trail.Source = source
 		}
 		return f.verdict, f.err
 	case <-ctx.Done():
+		if m := c.again(s, f, req, false); m.verdict != proto.TempFail {
+			req.Trail.Source = m.source
+			return m.verdict, nil
+		}
 		s.mu.Lock()
 		f.left = true
 		s.mu.Unlock()
@@ -106,7 +133,8 @@ func (c *Cache) Authenticate(ctx context.Context, req *proto.Request) (proto.Ver
 	}
 }
 
-// Look answers from memory alone: TempFail for what has to be asked. It does not allocate.
+// Look answers from memory alone: TempFail for what has to be asked, and for a hit by
+// which the entry is to be refreshed. It does not allocate.
 func (c *Cache) Look(req *proto.Request) proto.Verdict {
 	route, ok := c.route(req)
 	if !ok {
@@ -114,21 +142,15 @@ func (c *Cache) Look(req *proto.Request) proto.Verdict {
 	}
 	req.Trail = proto.Trail{Source: proto.SourceCache, Server: route.Server}
 	account, key := c.keys.account(route.Server, req.Authcid), c.keys.entry(route, req)
-	s, now := c.shard(account), c.now()
+	s := c.shard(account)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.look(account, key, now)
-}
-
-// look returns what is remembered, TempFail for nothing. The caller holds mu.
-func (s *shard) look(account, key Key, now time.Duration) proto.Verdict {
-	if e := s.positive.find(account, key, now); e != nil && !e.marked {
-		return proto.Accept
+	m := c.recall(s, account, key, req, false)
+	if m.due != nil {
+		return proto.TempFail // what is needed of the request is only lent
 	}
-	if s.negative.find(account, key, now) != nil {
-		return proto.Reject
-	}
-	return proto.TempFail
+	req.Trail.Source = m.source
+	return m.verdict
 }
 
 // known returns what these credentials were told last, at any address, live or not.
@@ -143,17 +165,21 @@ func (s *shard) known(account, proof Key) proto.Verdict {
 	return proto.TempFail
 }
 
-// begin starts a flight. The caller holds mu.
-func (c *Cache) begin(s *shard, account, key Key, route proto.Route, req *proto.Request) *flight {
+// prepare makes a flight.
+func (c *Cache) prepare(account, key Key, route proto.Route, req *proto.Request) *flight {
 	f := &flight{account: account, key: key, proof: key, done: make(chan struct{})}
 	if route.PerAddress {
 		f.proof = c.keys.entry(proto.Route{Server: route.Server}, req)
 	}
+	return f
+}
+
+// begin starts it. The caller holds mu.
+func (c *Cache) begin(s *shard, f *flight, req *proto.Request) {
 	s.flights.add(f)
 	own := *req // the caller may be gone before the login ends
-	own.Trail.Known = s.known(account, f.proof)
+	own.Trail.Known = s.known(f.account, f.proof)
 	c.wg.Go(func() { c.fly(f, own) })
-	return f
 }
 
 // Flush forgets all that is known of an account, on both sides; a login begun

@@ -73,7 +73,7 @@ const (
 )
 
 func newCache(t testing.TB, next proto.Authenticator, accounts int, route proto.Route) *Cache {
-	c := New(Config{proto.Duration(testPositive), proto.Duration(testNegative), accounts, accounts}, Options{
+	c := New(Config{PositiveTTL: proto.Duration(testPositive), NegativeTTL: proto.Duration(testNegative), Accounts: accounts, NegativeAccounts: accounts}, Options{
 		Next:         next,
 		Route:        func(*proto.Request) (proto.Route, bool) { return route, route.Server != "" },
 		LoginTimeout: testLogin,
@@ -117,7 +117,10 @@ func TestLifetimes(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		ask(t, c, "bob", "wrong", no, fromIMAP)
 		time.Sleep(testPositive - testNegative - time.Nanosecond)
+		u.down = true // for the login that this hit begins
 		ask(t, c, "bob", "right", yes, fromCache)
+		synctest.Wait()
+		u.down = false
 		time.Sleep(time.Nanosecond)
 		ask(t, c, "bob", "right", yes, fromIMAP)
 	})

@@ -23,6 +23,9 @@ type Config struct {
 	// NegativeAccounts bounds the accounts remembered in the negative one, at the
 	// same price. Anybody can make up names, so expect it to be full.
 	NegativeAccounts int `toml:"negative_accounts"`
+	// Grace is how long past PositiveTTL an Accept is believed at most, while no URL of
+	// its server can be reached. "0s": not at all.
+	Grace proto.Duration `toml:"grace"`
 }
 
 // DefaultConfig is what a daemon that was told nothing remembers.

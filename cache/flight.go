@@ -15,6 +15,7 @@ import (
 type flight struct {
 	account, key Key
 	proof        Key  // see entry
+	ahead        bool // of its entry's end, and nobody waits for it
 	void         bool // protected by shard.mu: the account's generation rose, store nothing
 	left         bool // protected by shard.mu: a caller has been told TempFail already
 
@@ -74,22 +75,30 @@ func (c *Cache) fly(f *flight, req proto.Request) {
 			f.verdict, f.err = proto.TempFail, fmt.Errorf("cache: the login panicked")
 		}
 		f.trail = req.Trail
-		if left := c.land(f); left {
-			c.reportLate(f, &req, time.Since(start))
+		left := c.land(f)
+		if f.verdict != proto.TempFail && f.trail.Source == proto.SourceIMAP {
+			c.grace.answered(f.trail.Server)
+		}
+		switch elapsed := time.Since(start); {
+		case f.ahead:
+			c.report("refresh", f, &req, elapsed)
+		case left:
+			c.report("late login", f, &req, elapsed)
 		}
 	}()
 	f.verdict, f.err = c.next.Authenticate(ctx, &req)
 }
 
-// reportLate writes the line of a login whose callers were told that there was no
-// verdict yet. It names what they waited for.
-func (c *Cache) reportLate(f *flight, req *proto.Request, elapsed time.Duration) {
+// report writes the line of a login that no caller has one of: it was begun ahead of
+// time, or its callers were told that there was no verdict yet. It names what they
+// waited for.
+func (c *Cache) report(what string, f *flight, req *proto.Request, elapsed time.Duration) {
 	attrs := []any{proto.KeyAuthcid, proto.LogName(req.Authcid), proto.KeyVerdict, f.verdict.String(), proto.KeySource, string(f.trail.Source),
 		proto.KeyServer, f.trail.Server, proto.KeyElapsed, elapsed}
 	if f.err != nil {
 		attrs = append(attrs, proto.KeyErr, f.err)
 	}
-	c.log.Info("late login", attrs...)
+	c.log.Info(what, attrs...)
 }
 
 // land stores a flight's verdict, if it is an IMAP server's and may be stored. It

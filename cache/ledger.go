@@ -18,8 +18,16 @@ type entry struct {
 	key     Key
 	expires time.Duration // on the cache's clock
 	proof   credentials
-	marked  bool // positive only: to be proved again before it counts
+	flags   flags
 }
+
+// flags are of positive entries only.
+type flags byte
+
+const (
+	marked    flags = 1 << iota // to be proved again before it counts
+	refreshed                   // a login ahead of its end has been begun
+)
 
 // credentials are the beginning of an entry's key without the mail client's
 // address. They open nothing: equal by chance, once in 2⁵⁶ new passwords, they
@@ -43,8 +51,8 @@ func newLedger(accounts int, ttl time.Duration) *ledger {
 	return &ledger{lru, accounts, ttl}
 }
 
-// find returns the live entry, or nil. The pointer is good until the next call.
-// Only a find makes the account a recently used one: who guesses at an account
+// find returns the entry if its lifetime goes beyond now, or nil. The pointer is good
+// until the next call. Only a find makes the account a recently used one: who guesses at an account
 // does not choose which are remembered.
 func (l *ledger) find(account, key Key, now time.Duration) *entry {
 	entries, ok := l.accounts.Peek(account)
@@ -118,7 +126,7 @@ func (l *ledger) mark(account Key) {
 		return
 	}
 	for i := range *entries {
-		(*entries)[i].marked = true
+		(*entries)[i].flags |= marked
 	}
 }
 

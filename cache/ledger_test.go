@@ -27,7 +27,7 @@ func TestEvictedIsForgotten(t *testing.T) {
 		if e == nil {
 			t.Fatal("the new account is not there")
 		}
-		if e.marked {
+		if e.flags&marked != 0 {
 			t.Error("the new account's entry is marked")
 		}
 		if n := l.accounts.Len(); n != 1 {
@@ -38,7 +38,7 @@ func TestEvictedIsForgotten(t *testing.T) {
 
 // TestFlushAllKeepsBounds: what is remembered afterwards is as much, and as long.
 func TestFlushAllKeepsBounds(t *testing.T) {
-	c := New(Config{proto.Duration(testPositive), proto.Duration(testNegative), 2, 3}, Options{})
+	c := New(Config{PositiveTTL: proto.Duration(testPositive), NegativeTTL: proto.Duration(testNegative), Accounts: 2, NegativeAccounts: 3}, Options{})
 	c.FlushAll()
 	for i, l := range []*ledger{c.shards[0].positive, c.shards[0].negative} {
 		for account := range 10 {

@@ -26,10 +26,10 @@ func (p *pool) topUp() {
 		}
 	}
 	for ; missing > 0; missing-- {
-		if p.open >= p.max && (len(p.waiting) == 0 || len(p.idle) == 0) {
+		if p.full() && (len(p.waiting) == 0 || len(p.idle) == 0) {
 			return
 		}
-		if p.open >= p.max { // somebody waits for a fresh one: make room
+		if p.full() { // somebody waits for a fresh one: make room
 			conn := p.idle[0]
 			p.idle = slices.Delete(p.idle, 0, 1)
 			p.retire(conn)
@@ -49,8 +49,6 @@ func (p *pool) dial() {
 	conn, err := p.connect(ctx)
 	if err != nil {
 		p.log.Debug("no connection", proto.KeyElapsed, time.Since(start), proto.KeyErr, err)
-	} else {
-		p.log.Debug("connected", "address", conn.base.RemoteAddr().String(), "tls", conn.raw != conn.base, proto.KeyElapsed, time.Since(start))
 	}
 
 	now := time.Now()
@@ -58,18 +56,16 @@ func (p *pool) dial() {
 	defer p.mu.Unlock()
 	p.dialing--
 	if err == nil {
-		if down := p.health.succeeded(now); down > 0 {
-			p.log.Info("the server can be reached again", "after", down.Round(time.Millisecond))
-		}
-		p.demand.dialled(now.Sub(start))
-		p.seen = sight{conn.offer, now}
-		p.place(conn)
-		p.topUp()
+		p.connected(conn, start)
 		return
 	}
 	took := now.Sub(start)
 	if p.health.failed(now, took) && p.ctx.Err() == nil {
 		p.log.Warn("the server cannot be reached", proto.KeyErr, err)
+	}
+	if p.health.sick() {
+		p.down.Store(true)
+		p.watch()
 	}
 	p.open--
 	// Others who wait have dials of their own, or get them now. Where that takes its
@@ -82,6 +78,20 @@ func (p *pool) dial() {
 		w.got <- dialled{err: &unreachable{p.url, err}}
 	}
 	p.waiting = p.waiting[n:]
+	p.topUp()
+}
+
+// connected takes a new connection in: the server can be reached. The caller holds mu.
+func (p *pool) connected(conn *warmConn, start time.Time) {
+	now := time.Now()
+	p.log.Debug("connected", "address", conn.base.RemoteAddr().String(), "tls", conn.raw != conn.base, proto.KeyElapsed, now.Sub(start))
+	if down := p.health.succeeded(now); down > 0 {
+		p.log.Info("the server can be reached again", "after", down.Round(time.Millisecond))
+	}
+	p.down.Store(false)
+	p.demand.dialled(now.Sub(start))
+	p.seen = sight{conn.offer, now}
+	p.place(conn)
 	p.topUp()
 }
 

@@ -22,6 +22,7 @@ type discovery struct {
 	cfg    *Config
 	log    *slog.Logger
 	lookup func(ctx context.Context, domain string) (srvAnswer, error)
+	probes bool // see Router.Probe
 
 	ctx    context.Context // of the looks; ends with close
 	cancel context.CancelFunc
@@ -66,9 +67,9 @@ func (d *discovery) acquire(ctx context.Context) (pools []*pool, release func(),
 	switch {
 	case d.answer != nil:
 	case d.err != nil:
-		return nil, nil, d.err
+		return nil, nil, nowhere{failures{d.err}}
 	default:
-		return nil, nil, fmt.Errorf("imap: DNS has not answered about %s", d.domain)
+		return nil, nil, nowhere{failures{fmt.Errorf("imap: DNS has not answered about %s", d.domain)}}
 	}
 	var found []*foundPool
 	for _, t := range append(srvOrder(d.answer.imaps, rand.IntN), srvOrder(d.answer.imap, rand.IntN)...) {
@@ -176,6 +177,9 @@ func (d *discovery) adopt(answer *srvAnswer) {
 		if p == nil {
 			p = &foundPool{pool: newPool(t.url, d.cfg.foundIdentity(d.domain, t.url.Host), d.cfg, d.log)}
 			p.strict = true
+			if d.probes {
+				p.probing.wanted = d.still
+			}
 		}
 		p.others.Store(len(targets) > 1)
 		pools[t.url], urls = p, append(urls, t.url.String())
@@ -194,9 +198,36 @@ func (d *discovery) adopt(answer *srvAnswer) {
 	d.answer, d.pools = answer, pools
 }
 
+// down reports whether there are servers and none of them can be reached. Without an
+// answer there are none known: that takes a login to see.
+func (d *discovery) down() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, p := range d.pools {
+		if !p.down.Load() {
+			return false
+		}
+	}
+	return len(d.pools) > 0
+}
+
+// still is down for the probers, which see to it that DNS is asked anew as well: the
+// servers may have moved, and no login asks while grace is given.
+func (d *discovery) still() bool {
+	d.mu.Lock()
+	if d.look == nil && !time.Now().Before(d.until) && d.ctx.Err() == nil {
+		d.look = newInquiry()
+		d.wg.Go(d.ask)
+	}
+	d.mu.Unlock()
+	return d.down()
+}
+
 // close ends the look under way and closes the pools. No login may be in progress.
 func (d *discovery) close() {
-	d.cancel()
+	d.mu.Lock()
+	d.cancel() // no look begins after it
+	d.mu.Unlock()
 	d.wg.Wait()
 	for _, p := range d.pools {
 		p.close()

@@ -59,6 +59,7 @@ type pool struct {
 	seats *seats // of exchanges
 
 	others atomic.Bool // there are URLs to go on to if this one cannot be reached
+	down   atomic.Bool // the last dial failed, and none has succeeded since
 
 	mu      sync.Mutex
 	idle    []*warmConn // protects all below; warm, the oldest first
@@ -67,6 +68,7 @@ type pool struct {
 	dialing int
 	seen    sight
 	health  health
+	probing probing
 	demand  demand
 	reaper  *time.Timer // runs while there are idle connections
 	closed  bool

@@ -115,6 +115,21 @@ func (r *Router) Route(req *proto.Request) (proto.Route, bool) {
 	return proto.Route{Server: s.cfg.Name, PerAddress: s.cfg.PerAddress}, true
 }
 
+// Probe has servers that cannot be reached dialled twice a second and more until they
+// can. To be called before the first request.
+func (r *Router) Probe() {
+	for _, s := range r.byName {
+		s.probe()
+	}
+}
+
+// Down reports whether the request's server cannot be reached: every URL's last dial, TLS
+// and greeting included, failed. It neither blocks nor allocates.
+func (r *Router) Down(req *proto.Request) bool {
+	s, refusal := r.pick(req)
+	return refusal == nil && s.down(req)
+}
+
 // Authenticate logs in at the account's server. A verdict with the source imap is
 // that server's; every other one is ours.
 func (r *Router) Authenticate(ctx context.Context, req *proto.Request) (proto.Verdict, error) {

@@ -154,7 +154,7 @@ func (s *server) authenticate(ctx context.Context, req *proto.Request) (proto.Ve
 }
 
 // inOrder asks one pool after the other, until one has an answer, or was reached and
-// has none.
+// has none. If none could be reached, the error wraps proto.ErrUnreachable.
 func inOrder(ctx context.Context, pools []*pool, ask func(*pool) (answer, error)) (answer, error) {
 	var failed failures
 	for _, p := range order(pools) {
@@ -165,10 +165,43 @@ func inOrder(ctx context.Context, pools []*pool, ask func(*pool) (answer, error)
 		failed = append(failed, err)
 		var u *unreachable
 		if !errors.As(err, &u) || ctx.Err() != nil {
-			break
+			return answer{}, failed
 		}
 	}
-	return answer{}, failed
+	return answer{}, nowhere{failed}
+}
+
+// nowhere says that there was no server to ask.
+type nowhere struct{ failures }
+
+func (nowhere) Is(target error) bool { return target == proto.ErrUnreachable }
+
+// probe has all servers of the account probed while none of them can be reached.
+func (s *server) probe() {
+	for _, p := range s.pools {
+		p.probing.wanted = func() bool { return down(s.pools) }
+	}
+	for _, d := range s.found {
+		d.probes = true
+	}
+}
+
+// down reports whether none of the request's servers can be reached.
+func (s *server) down(req *proto.Request) bool {
+	if s.found == nil {
+		return down(s.pools)
+	}
+	d := s.discovery(req.Authcid)
+	return d != nil && d.down()
+}
+
+func down(pools []*pool) bool {
+	for _, p := range pools {
+		if !p.down.Load() {
+			return false
+		}
+	}
+	return len(pools) > 0
 }
 
 // askAgain reports whether an answer is a limit that was reached because the server

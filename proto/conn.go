@@ -167,7 +167,7 @@ func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 		if err == nil {
 			err = errors.New("no reason given")
 		}
-	case d.trail.Source == SourceCache, d.trail.Source == SourceGuard:
+	case d.trail.Source == SourceCache, d.trail.Source == SourceGrace, d.trail.Source == SourceGuard:
 		level = slog.LevelDebug
 	}
 	refusal, ours := errors.AsType[*Refusal](err)

@@ -1,5 +1,7 @@
 package proto
 
+import "errors"
+
 // Verdict is the answer to a Request. The zero value decides nothing, so that
 // whatever is forgotten can neither let anyone in nor turn anyone away.
 type Verdict uint8
@@ -37,4 +39,10 @@ const (
 	SourceFlight   Source = "flight"   // the login that another request had begun
 	SourceGuard    Source = "guard"    // too many wrong passwords before
 	SourceIMAP     Source = "imap"     // a login of this request's own
+	SourceGrace    Source = "grace"    // an entry past its lifetime, while its server cannot be reached
 )
+
+// ErrUnreachable is what the error of a TempFail wraps if no URL of the account's server
+// could be connected to, or none greeted. A server that answers, if only to say that it
+// is busy, and limits of our own are something else.
+var ErrUnreachable = errors.New("the server cannot be reached")
