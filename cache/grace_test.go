@@ -138,6 +138,15 @@ func TestGrace(t *testing.T) {
 				t.Errorf("got %v and %v", v, w)
 			}
 		},
+		"left unanswered by a server that is up": func(t *testing.T, c *Cache, o *outage) {
+			time.Sleep(testPositive)
+			o.delay = time.Hour
+			ctx, cancel := context.WithTimeoutCause(t.Context(), 9*time.Second, proto.ErrDeadline)
+			defer cancel()
+			if v := <-goAsk(c, ctx, request("bob", "right")); v != undecided {
+				t.Errorf("got %v", v)
+			}
+		},
 		"back": func(t *testing.T, c *Cache, o *outage) {
 			o.begin(true)
 			time.Sleep(testPositive)

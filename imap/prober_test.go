@@ -76,7 +76,7 @@ func TestProber(t *testing.T) {
 	for way := range away {
 		for _, connections := range []int{3, 4, 16} {
 			t.Run(fmt.Sprint(way, " ", connections), func(t *testing.T) {
-				f := &farm{dialTime: time.Millisecond}
+				f := &farm{dialTime: 60 * time.Millisecond}
 				outageTest(t, way, connections, func(t *testing.T, r *Router, p *pool) {
 					for range 3 {
 						before := f.dialled()
@@ -85,15 +85,25 @@ func TestProber(t *testing.T) {
 							t.Errorf("%d dials in a minute, %d at once, %d connections", n, f.mostTrying, f.crowd)
 						}
 					}
+					var wg sync.WaitGroup
+					wg.Go(func() { login(t, r) })
+					synctest.Wait()
 					f.now(way, false)
 					backSoon(t, r, time.Second/2)
+					wg.Wait()
 					logIn(t, r)
-					for range 100 { // the probes of before still fail
-						time.Sleep(100 * time.Millisecond)
+					for range 500 { // dials of before, that login's too, still fail
+						time.Sleep(20 * time.Millisecond)
 						if r.Down(alice) {
-							t.Fatal("down again")
+							t.Error("down again")
+							break
 						}
 					}
+					p.mu.Lock()
+					if p.probing.on {
+						t.Error("the prober still runs")
+					}
+					p.mu.Unlock()
 					before := f.dialled()
 					time.Sleep(time.Minute)
 					if n := f.dialled() - before; n > 1 {
@@ -140,6 +150,32 @@ func TestProberInACrowd(t *testing.T) {
 		}
 		cancel()
 		wg.Wait()
+	}, f)
+}
+
+// TestProberBesideLogins: connections that are in use are not to be had for probes.
+func TestProberBesideLogins(t *testing.T) {
+	f := &farm{loginTime: time.Hour}
+	withFarm(t, func(c *Config) { c.Warm = 0 }, func(t *testing.T, r *Router, p *pool) {
+		r.Probe()
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for i := range p.max {
+			if i == p.max-1 {
+				synctest.Wait()
+				f.breaks(false, true)
+			}
+			wg.Go(func() {
+				r.Authenticate(ctx, &proto.Request{Authcid: "bob", Password: proto.NewPassword("x")})
+			})
+		}
+		time.Sleep(time.Minute)
+		if !r.Down(alice) || f.crowd != p.max {
+			t.Errorf("down %v, %d connections want %d", r.Down(alice), f.crowd, p.max)
+		}
+		cancel()
+		wg.Wait()
+		time.Sleep(time.Hour)
 	}, f)
 }
 
