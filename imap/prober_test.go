@@ -124,6 +124,7 @@ func TestProberSlowServer(t *testing.T) {
 			time.Sleep(time.Minute)
 			f.now("swallows", false)
 			backSoon(t, r, 2*dialTimeout)
+			synctest.Wait()
 			if f.crowd > connections {
 				t.Errorf("%d connections want %d at most", f.crowd, connections)
 			}
@@ -145,6 +146,7 @@ func TestProberInACrowd(t *testing.T) {
 		time.Sleep(time.Second)
 		f.now("swallows", false)
 		backSoon(t, r, time.Second/2)
+		synctest.Wait()
 		if f.crowd > 16 {
 			t.Errorf("%d connections", f.crowd)
 		}
@@ -170,6 +172,7 @@ func TestProberBesideLogins(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !r.Down(alice) || f.crowd != p.max {
 			t.Errorf("down %v, %d connections want %d", r.Down(alice), f.crowd, p.max)
 		}
