@@ -333,3 +333,19 @@ func TestUnreachableFound(t *testing.T) {
 		}
 	})
 }
+
+// TestDownAllocatesNothing: the cache asks for each login of an outage, under a lock.
+func TestDownAllocatesNothing(t *testing.T) {
+	r := newRouter(t, "unix:///nowhere", func(c *Config) { c.Domains = []string{"example.test", "*.example.org"} })
+	defer r.Close()
+	found := newRouter(t, "imap://localhost", func(c *Config) {
+		c.URL, c.Domains = []URL{{Scheme: srvScheme}}, []string{"example.test"}
+	})
+	defer found.Close()
+	for _, authcid := range []string{"alice@example.test", "alice@a.example.org"} {
+		req := &proto.Request{Authcid: authcid}
+		if n := testing.AllocsPerRun(1000, func() { r.Down(req); found.Down(req) }); n != 0 {
+			t.Errorf("%s: got %v allocations", authcid, n)
+		}
+	}
+}
