@@ -44,7 +44,8 @@ func (p *pool) topUp() {
 // dial makes one connection and gives it, or the error, to the longest waiting.
 func (p *pool) dial() {
 	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(p.ctx, dialTimeout, fmt.Errorf("after %v", dialTimeout))
+	era := p.currentEra()
+	ctx, cancel := context.WithTimeoutCause(era, dialTimeout, fmt.Errorf("after %v", dialTimeout))
 	defer cancel()
 	conn, err := p.connect(ctx)
 	if err != nil {
@@ -57,6 +58,11 @@ func (p *pool) dial() {
 	p.dialing--
 	if err == nil {
 		p.connected(conn, start)
+		return
+	}
+	if era.Err() != nil { // the server is back: whoever waits for this dial gets another
+		p.open--
+		p.topUp()
 		return
 	}
 	took := now.Sub(start)
@@ -87,6 +93,7 @@ func (p *pool) connected(conn *warmConn, start time.Time) {
 	p.log.Debug("connected", "address", conn.base.RemoteAddr().String(), "tls", conn.raw != conn.base, proto.KeyElapsed, now.Sub(start))
 	if down := p.health.succeeded(now); down > 0 {
 		p.log.Info("the server can be reached again", "after", down.Round(time.Millisecond))
+		p.endEra()
 	}
 	p.down.Store(false)
 	p.demand.dialled(now.Sub(start))

@@ -21,14 +21,12 @@ type health struct {
 	took     time.Duration // the last of them
 	retry    time.Time     // the pause's end
 	probing  bool          // it is over, and a dial is under way to see
-	reached  time.Time     // the last dial that did not fail
 }
 
 // failed notes a dial that failed, and reports whether it is the first after a
-// success. Those that were under way with the first count as one, and those that began
-// before the last success say nothing any more.
+// success. Those that were under way with the first count as one.
 func (h *health) failed(now time.Time, took time.Duration) (first bool) {
-	if h.sick() && !h.probing && now.Before(h.retry) || now.Add(-took).Before(h.reached) {
+	if h.sick() && !h.probing && now.Before(h.retry) {
 		return false
 	}
 	if first = !h.sick(); first {
@@ -49,7 +47,7 @@ func (h *health) succeeded(now time.Time) (down time.Duration) {
 	if h.sick() {
 		down = max(1, now.Sub(h.since))
 	}
-	*h = health{reached: now}
+	*h = health{}
 	return down
 }
 

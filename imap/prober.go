@@ -26,6 +26,29 @@ type probing struct {
 	on      bool        // the prober runs
 	open    int         // connections of the probes, of the pool's
 	patient bool        // the one with all the time is under way
+
+	era    context.Context // of the dials; nil: none since the last return
+	endEra context.CancelFunc
+}
+
+// currentEra ends when the server is back. What was lost on its way to a host that was
+// away would be waited for in vain, and its failure then tell of the past.
+func (p *pool) currentEra() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.probing.era == nil {
+		p.probing.era, p.probing.endEra = context.WithCancel(p.ctx)
+	}
+	return p.probing.era
+}
+
+// endEra ends the dials that are under way. Without probes it is a login's own dial that
+// finds the server back, and those beside it are as good. The caller holds mu.
+func (p *pool) endEra() {
+	if p.probing.on && p.probing.era != nil {
+		p.probing.endEra()
+		p.probing.era = nil
+	}
 }
 
 // probes is how many probes there may be: one connection is left to the logins.
@@ -88,7 +111,7 @@ func (p *pool) beginProbe(wanted bool) bool {
 // that says nothing new, and nobody has waited for it.
 func (p *pool) probe(timeout time.Duration, patient bool) {
 	start := time.Now()
-	ctx, cancel := context.WithTimeoutCause(p.ctx, timeout, fmt.Errorf("after %v", timeout))
+	ctx, cancel := context.WithTimeoutCause(p.currentEra(), timeout, fmt.Errorf("after %v", timeout))
 	defer cancel()
 	conn, err := p.connect(ctx)
 	p.mu.Lock()
