@@ -123,7 +123,7 @@ func drawPairs(r *rand.Rand, users map[string]string, n int) []pair {
 	right = append(right, pairs...)
 	for len(pairs) < max(n, 2*len(right)) {
 		p := right[r.IntN(len(right))]
-		switch r.IntN(5) {
+		switch r.IntN(6) {
 		case 0:
 			p.user = neighbour(r, p.user)
 		case 1, 2:
@@ -132,6 +132,9 @@ func drawPairs(r *rand.Rand, users map[string]string, n int) []pair {
 			p.user, p.password = neighbour(r, p.user), neighbour(r, p.password)
 		case 4:
 			p.password = right[r.IntN(len(right))].password
+		case 5: // the same bytes, cut elsewhere
+			both, cut := p.user+p.password, r.IntN(len(p.user+p.password)+1)
+			p.user, p.password = both[:cut], both[cut:]
 		}
 		add(p)
 	}
