@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -20,6 +21,9 @@ func CanonicalDomain(s string) (string, error) {
 	// most. The conversion takes quadratic time, and mail clients choose s.
 	if len(s) > 4*253 {
 		return "", errors.New("it is longer than a domain can be")
+	}
+	if !utf8.ValidString(s) { // idna would take each odd byte for the same character
+		return "", errors.New("it is not UTF-8")
 	}
 	s, err := idna.Lookup.ToASCII(s)
 	if err != nil {

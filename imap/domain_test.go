@@ -19,6 +19,7 @@ func TestCanonicalDomain(t *testing.T) {
 		"example.com..":                      "",
 		"*":                                  "",
 		"@example.com":                       "",
+		"caf\xe9.example.com":                "", // Latin 1
 		strings.Repeat("x", 63) + ".com":     strings.Repeat("x", 63) + ".com",
 		strings.Repeat("x", 64) + ".com":     "",
 		strings.Repeat("x.", 127) + "com":    "",
