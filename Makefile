@@ -6,10 +6,11 @@ FUZZTIME    ?= 60s
 BENCHTIME   ?= 1s
 ROUNDS      ?= 7
 BENCHFLAGS  ?=
+MINUTES     ?= 10
 STATICCHECK ?= v0.8.2
 GOVULNCHECK ?= v1.8.0
 
-.PHONY: all build install test demo fuzz bench microbench lint clean
+.PHONY: all build install test soak demo fuzz bench microbench lint clean
 
 all: build
 
@@ -33,6 +34,12 @@ test:
 	go test -run 'Allocat|TestAccountSize' . ./cache ./proto
 	go test -race -tags ordinary -timeout 10m ./proto/...
 	go test -race -tags ordinary -timeout 10m -run '$(ASKED)' ./tests
+
+# A daemon under all kinds of load and failure at once, for MINUTES; "make test" has the
+# same for two.
+soak:
+	tests/peers.sh
+	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./tests -soak $(MINUTES)m
 
 demo:
 	go run . demo
