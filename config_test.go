@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -327,6 +329,17 @@ func FuzzParseConfig(f *testing.F) {
 	f.Add([]byte(defaultConfig().String()))
 	f.Add([]byte("server = [{url = [['x']], \"a.b\".c = {}}]\n[[listen]]\n[listen.a.b]\n[[listen]]\nallow.x = 1\n"))
 	f.Add([]byte("log.level = 'x'\r\n[[ \"ser ver\" . x ]]\r\n[cache]\r\naccounts=-1 # x\r\n"))
+	corpus, err := filepath.Glob("tests/testdata/config/*.toml") // no folder beside main.go for it
+	if err != nil || len(corpus) == 0 {
+		f.Fatalf("no corpus: %v", err)
+	}
+	for _, file := range corpus {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if strings.Contains(string(data), "ca_file") || strings.Contains(string(data), "client_cert") {
 			t.Skip("would open files")
