@@ -103,6 +103,9 @@ func FuzzStatus(f *testing.F) {
 	f.Add("T1 NO [AUTHENTICATIONFAILED] no", "se[cr]et")
 	f.Add("T1 NO [ALERT] generic failure", "ALERT")
 	f.Add("T1 no [x] AHNlY3JldA==", "secret")
+	f.Add("T1 NO no such password: a long secret", "a long secret")
+	f.Add("T1 NO x"+strings.Repeat("é", 200), "a long secret")
+	f.Add("T1 NO [X-YSBsb25nIHNlY3JldA] "+strings.Repeat("é", 200), "a long secret")
 	cfg := DefaultConfig()
 	j, err := cfg.judge()
 	if err != nil {
