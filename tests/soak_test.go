@@ -36,7 +36,8 @@ type soak struct {
 	truth   *truth
 	over    chan struct{} // closed: no more load
 	wg      sync.WaitGroup
-	changes int
+	changes int // of passwords
+	events  int // of the weather
 	text    func(dir string) string
 }
 
@@ -56,12 +57,11 @@ func TestSoak(t *testing.T) {
 	s.run()
 	defer s.end()
 	first := min(load/2, time.Minute) // every kind of weather, if there is time
-	s.weather(first)
-	warm := s.d.process(t)
+	worst := s.weather(first)
 	s.weather(load - first)
 	s.end()
 	s.answersAll()
-	s.goneQuiet(start, warm)
+	s.goneQuiet(start, worst)
 	s.d.sound(t)
 	s.counted(load)
 	busy, never := s.d.goroutines(t), idle.goroutines(t)
@@ -111,19 +111,22 @@ func startSoaked(t *testing.T, text func(dir string) string) (*daemon, string) {
 	return startCommand(t, "", cmd), dir
 }
 
-// weather brings outages, password changes and SIGHUP, one after the other, for a time.
-func (s *soak) weather(length time.Duration) {
-	events := []func(){s.restart, s.crash, s.hang, s.change, s.change}
-	end := time.Now().Add(length)
-	for i := s.r.n(len(events)); time.Now().Before(end); i++ {
+// weather brings outages, password changes and SIGHUP, one after the other, for a time,
+// and returns the most that the daemon has needed.
+func (s *soak) weather(length time.Duration) (worst process) {
+	events := []func(){s.hang, s.change, s.restart, s.crash, s.change} // the largest crowd first
+	for end := time.Now().Add(length); time.Now().Before(end); s.events++ {
 		s.truth.storm()
-		events[i%len(events)]()
+		events[s.events%len(events)]()
 		s.truth.calm()
 		s.d.cmd.Process.Signal(syscall.SIGHUP)
+		now := s.d.process(s.t)
 		live, _ := s.d.heap()
-		s.t.Logf("%v, %d MB of heap", s.d.process(s.t), live)
+		s.t.Logf("%v, %d MB of heap", now, live)
+		worst.memory, worst.threads = max(worst.memory, now.memory), max(worst.threads, now.threads)
 		s.pause(time.Until(end), soakCalm+4*time.Second)
 	}
+	return worst
 }
 
 // pause waits, for the shorter of two times.
@@ -199,10 +202,13 @@ func (s *soak) counted(load time.Duration) {
 	s.truth.mu.Lock()
 	defer s.truth.mu.Unlock()
 	s.t.Logf("replies: %v", s.truth.replies)
-	for _, what := range []string{"right: yes", "right: temporarily unavailable", "wrong: no", "moody, right: yes", "moody, wrong: no"} {
+	for _, what := range []string{"right: yes", "wrong: no", "moody, right: yes", "moody, wrong: no"} {
 		if n := s.truth.replies[what]; n < int(load.Seconds()) {
 			s.t.Errorf("%q came %d times in %v", what, n, load)
 		}
+	}
+	if s.truth.replies["right: temporarily unavailable"] == 0 {
+		s.t.Error("no outage was felt")
 	}
 	calm := s.truth.replies["right, and calm: yes"]
 	if others := s.truth.replies["right, and calm: temporarily unavailable"]; others*20 > calm {

@@ -90,9 +90,9 @@ func (s *soak) collect() (live int) {
 // for 60 s, and exchanges that were begun wait 30 s for their answer.
 const soakQuiet = 90 * time.Second
 
-// goneQuiet waits until the daemon holds what it held at its start. warm is its state
-// after the warm-up, or rather the worst of then.
-func (s *soak) goneQuiet(start, warm process) {
+// goneQuiet waits until the daemon holds what it held at its start. worst is the most
+// that it needed in the first half of its time: the second brings nothing more.
+func (s *soak) goneQuiet(start, worst process) {
 	t, since := s.t, time.Now()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -103,18 +103,19 @@ func (s *soak) goneQuiet(start, warm process) {
 	took := time.Since(since).Round(time.Second)
 	live := s.collect()
 	now.memory = s.d.process(t).memory
-	t.Logf("at the start: %v; under load: %v; quiet after %v: %v, %d MB of heap", start, warm, took, now, live)
+	t.Logf("at the start: %v; at worst: %d MiB, %d threads; quiet after %v: %v, %d MB of heap",
+		start, worst.memory>>20, worst.threads, took, now, live)
 	if !maps.Equal(now.files, start.files) {
 		t.Errorf("files %v after %v, at the start %v", now.files, soakQuiet, start.files)
 	}
 	if live > soakHeap {
 		t.Errorf("%d MB of heap in use, want at most %d", live, soakHeap)
 	}
-	if now.memory > warm.memory*3/2 {
-		t.Errorf("%d MiB of memory, under the first load %d", now.memory>>20, warm.memory>>20)
+	if now.memory > 2*worst.memory { // under the race detector, whose own grows for some minutes
+		t.Errorf("%d MiB of memory, at worst %d before", now.memory>>20, worst.memory>>20)
 	}
-	if now.threads > warm.threads+soakThreads {
-		t.Errorf("%d threads, under the first load %d", now.threads, warm.threads)
+	if now.threads > worst.threads+soakThreads {
+		t.Errorf("%d threads, at worst %d before", now.threads, worst.threads)
 	}
 }
 
@@ -122,8 +123,8 @@ const (
 	// soakHeap is what a daemon may hold that has nothing to do, in MB: it has 1 to
 	// begin with, and 200 accounts in its caches are less.
 	soakHeap = 3
-	// soakThreads: Go ends no threads, so their number is that of the worst moment,
-	// which may come late.
+	// soakThreads is by how much the worst moment may differ from one half to the other;
+	// Go ends no threads.
 	soakThreads = 16
 )
 
