@@ -102,6 +102,9 @@ func (s *soak) goneQuiet(start, worst process) {
 	}
 	took := time.Since(since).Round(time.Second)
 	live := s.collect()
+	eventually(t, "the last connections to be closed", func() bool {
+		return maps.Equal(s.d.process(t).files, now.files)
+	})
 	now.memory = s.d.process(t).memory
 	t.Logf("at the start: %v; at worst: %d MiB, %d threads; quiet after %v: %v, %d MB of heap",
 		start, worst.memory>>20, worst.threads, took, now, live)
