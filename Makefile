@@ -35,11 +35,12 @@ test:
 	go test -race -tags ordinary -timeout 10m ./proto/...
 	go test -race -tags ordinary -timeout 10m -run '$(ASKED)' ./tests
 
-# A daemon under all kinds of load and failure at once, for MINUTES; "make test" has the
-# same for two.
+# A daemon under all kinds of load and failure at once, for MINUTES; then once more as
+# it is shipped, for the memory. "make test" has the first for two minutes.
 soak:
 	tests/peers.sh
 	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./tests -soak $(MINUTES)m
+	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./tests -soak $(MINUTES)m -soak-race=false
 
 demo:
 	go run . demo

@@ -14,7 +14,10 @@ import (
 	"time"
 )
 
-var soakTime = flag.Duration("soak", 0, "how long TestSoak keeps the daemon busy; 0: 75s, or 15s with -short")
+var (
+	soakTime = flag.Duration("soak", 0, "how long TestSoak keeps the daemon busy; 0: 75s, or 15s with -short")
+	soakRace = flag.Bool("soak-race", true, "TestSoak looks for data races; if not, for memory that is not given back")
+)
 
 const (
 	// soakPositive and soakNegative are the lifetimes of the cache, soakLogin the time a
@@ -106,7 +109,16 @@ func startSoaked(t *testing.T, text func(dir string) string) (*daemon, string) {
 	t.Helper()
 	dir := shortDir(t)
 	_, file := configFile(t, text(dir))
-	cmd := exec.Command(daemonBinary(t), "serve", "--config", file)
+	binary := daemonBinary(t)
+	if !*soakRace {
+		binary = filepath.Join(shortDir(t), "imapauthd")
+		build := exec.Command("go", "build", "-tags", tags, "-o", binary, ".")
+		build.Dir = moduleRoot()
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("go build: %v\n%s", err, out)
+		}
+	}
+	cmd := exec.Command(binary, "serve", "--config", file)
 	cmd.Env = append(os.Environ(), "GODEBUG=gctrace=1")
 	return startCommand(t, "", cmd), dir
 }
