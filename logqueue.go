@@ -23,6 +23,7 @@ type logQueue struct {
 	w     io.Writer
 	lines chan []byte
 	done  chan struct{} // closed when the queue is closed and written out
+	torn  bool          // what was written last is no whole line; run's own
 
 	mu      sync.Mutex
 	dropped int // protects this and closed
@@ -32,16 +33,39 @@ type logQueue struct {
 // newLogQueue starts the goroutine that writes to w; close ends it.
 func newLogQueue(w io.Writer) *logQueue {
 	q := &logQueue{w: w, lines: make(chan []byte, logQueueLines), done: make(chan struct{})}
-	go func() {
-		defer close(q.done)
-		for line := range q.lines {
-			q.w.Write(line)
-			if n := q.takeDropped(); n > 0 {
-				fmt.Fprintf(q.w, "imapauthd: %d log lines were dropped, for nobody read them in time\n", n)
-			}
-		}
-	}()
+	go q.run()
 	return q
+}
+
+// run writes out what is queued.
+func (q *logQueue) run() {
+	defer close(q.done)
+	lost, cause := 0, error(nil)
+	for line := range q.lines {
+		if err := q.put(line); err != nil {
+			lost, cause = lost+1, err
+			continue
+		}
+		if lost > 0 && q.put(fmt.Appendf(nil, "imapauthd: %d log lines were lost: %v\n", lost, cause)) == nil {
+			lost = 0
+		}
+		if n := q.takeDropped(); n > 0 {
+			q.put(fmt.Appendf(nil, "imapauthd: %d log lines were dropped, for nobody read them in time\n", n))
+		}
+	}
+}
+
+// put writes one line. What there was room for of an earlier one is ended first, lest
+// the two be taken for one.
+func (q *logQueue) put(line []byte) error {
+	if q.torn {
+		line = append([]byte("\n"), line...)
+	}
+	n, err := q.w.Write(line)
+	if n > 0 {
+		q.torn = line[n-1] != '\n'
+	}
+	return err
 }
 
 // Write queues a copy of line, or drops it.
