@@ -25,7 +25,8 @@ type dovecot struct {
 	cmd          *exec.Cmd
 	done         chan struct{}
 	stopped      bool
-	version      int // of the file of users
+	version      int        // of the file of users
+	held         []net.Conn // sessions, and connections of tests
 }
 
 // dovecotOptions are the settings that tests differ in. Zero: as written in

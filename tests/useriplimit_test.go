@@ -18,6 +18,7 @@ func (d *dovecot) session(t *testing.T, address, user, password string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
+	d.held = append(d.held, conn)
 	conn.SetDeadline(time.Now().Add(patience))
 	if address != "" {
 		fmt.Fprintf(conn, "i ID (\"x-originating-ip\" %q)\r\n", address)
