@@ -26,6 +26,9 @@ const (
 	// refusals is how many connections past the cap are answered at one time;
 	// more wait in the kernel's queue, for lingerTime or so.
 	refusals = 1024
+	// drainPause is the pause after an error of accept while the Server drains: short, for
+	// the end waits for it, and long enough to cost nothing.
+	drainPause = 20 * time.Millisecond
 	// strangers is how many connections of users who are not in allow are answered
 	// at one time; more are closed at once, so that nobody waits for them.
 	strangers = 64
@@ -106,9 +109,13 @@ func (s *Server) Serve(l *Listener) error {
 func (s *Server) trouble(err error, pause time.Duration) time.Duration {
 	s.limited.Log(s.log, slog.LevelError, "accept", "cannot accept connections", slog.Any(KeyErr, err))
 	pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+	hurry := s.draining.Done()
+	if s.draining.Err() != nil {
+		pause, hurry = drainPause, nil // the queue is waited for, cut or not
+	}
 	select {
 	case <-time.After(pause):
-	case <-s.ctx.Done():
+	case <-hurry:
 	}
 	return pause
 }

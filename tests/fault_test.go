@@ -13,6 +13,7 @@ import "time"
 //	its certificate expires mid-run         TestFaultCertificate; imap: TestProof
 //	DNS gone                                TestFaultDNS, TestSRVDownAtStart, TestSRVDownLater
 //	our own descriptors used up             TestFaultDescriptors, TestFaultLastDescriptor
+//	  and SIGTERM                           TestFaultTermDescriptors
 //	disk full for the log                   TestFaultLogFull, TestFaultLogRoom
 //	log reader stuck                        TestStuckLog
 //	clock stepped back and forth            TestFaultClock

@@ -113,6 +113,59 @@ func TestFaultDescriptors(t *testing.T) {
 	eventually(t, "the daemon's files to be closed", func() bool { return d.files(t) <= files })
 }
 
+// SIGTERM while there are no descriptors, and clients for longer than the drain lasts:
+// whoever is in the queue has a reply, and the daemon does not spin.
+func TestFaultTermDescriptors(t *testing.T) {
+	t.Parallel()
+	imap := startIMAP(t, verdicts(users(accounts)))
+	socket, file := configFile(t, "timeout = \"1s\"\n"+serverTOML(imap.url(), "warm = 0"))
+	d := startDoomed(t, socket, file)
+	known := plainRequest("alice", accounts["alice"])
+	if got := ask(t, d.socket, known); got != yes {
+		t.Fatalf("before: got %q, want %q", got, yes)
+	}
+	settled(t, d)
+	limitFiles(t, d.cmd.Process.Pid, uint64(d.files(t)+8))
+	silent := connectSilent(t, d.socket, 30)
+	eventually(t, "the daemon to say that it cannot accept", func() bool {
+		return strings.Contains(d.out.String(), "cannot accept connections")
+	})
+	waiting := make([]int, 20)
+	for i := range waiting {
+		fd, err := dialBare(d.socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		unix.Write(fd, []byte(known))
+		waiting[i] = fd
+	}
+	cpu, start := d.cpu(t), time.Now()
+	if err := d.cmd.Process.Signal(unix.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range silent {
+		if reply, err := readBare(fd); reply != temp || err != nil {
+			t.Errorf("silent: got %q, %v, want %q", reply, err, temp)
+		}
+	}
+	for _, fd := range waiting {
+		if reply, err := readBare(fd); reply != yes && reply != temp || err != nil {
+			t.Errorf("in the queue: got %q, %v", reply, err)
+		}
+	}
+	d.cmd.Wait()
+	if text := d.out.String(); !strings.Contains(text, "were cut short") {
+		t.Errorf("the drain was not cut, which proves nothing:\n%s", text)
+	}
+	used := d.cmd.ProcessState.UserTime() + d.cmd.ProcessState.SystemTime() - cpu
+	if took := time.Since(start); used > took/5 {
+		t.Errorf("the daemon used the processor for %v of %v", used, took)
+	} else {
+		t.Logf("processor: %v of %v", used, took)
+	}
+}
+
 // Descriptors for the clients and none for the IMAP server: no verdict, at once, for who
 // is not remembered; and no trace of it when there are some again.
 func TestFaultLastDescriptor(t *testing.T) {

@@ -86,6 +86,16 @@ func TestFaultTerm(t *testing.T) {
 	}
 }
 
+// startDoomed starts a daemon that is not to end well.
+func startDoomed(t *testing.T, socket, file string) *daemon {
+	t.Helper()
+	d := &daemon{socket: socket, out: &output{}, cmd: exec.Command(daemonBinary(t), "serve", "--config", file)}
+	d.cmd.Stderr = d.out
+	startGroup(t, d.cmd)
+	eventually(t, "imapauthd to listen", func() bool { return readyLine.MatchString(d.out.String()) })
+	return d
+}
+
 // SIGKILL with requests in flight, and a start right behind it: nobody had a verdict that
 // there was not, and the sockets that are left over are taken over at once.
 func TestFaultKill(t *testing.T) {
@@ -95,10 +105,7 @@ func TestFaultKill(t *testing.T) {
 	const each, rounds = 10, 3
 	var ended atomic.Int32
 	for round := range rounds {
-		d := &daemon{out: &output{}, cmd: exec.Command(daemonBinary(t), "serve", "--config", sockets.file)}
-		d.cmd.Stderr = d.out
-		startGroup(t, d.cmd)
-		eventually(t, "imapauthd to listen", func() bool { return readyLine.MatchString(d.out.String()) })
+		d := startDoomed(t, sockets.socket("readsocket"), sockets.file)
 		var asking sync.WaitGroup
 		for protocol, ask := range threeWays {
 			asking.Go(func() {
