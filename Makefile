@@ -55,7 +55,7 @@ fuzz:
 	done
 
 # What answers cost, ours and the others': each server is asked for BENCHTIME in each
-# of ROUNDS. BENCHFLAGS=-bench-quick is a look, and BENCHFLAGS=-update-bench writes the
+# of ROUNDS. BENCHFLAGS=-bench-quick is a look of some minutes, and BENCHFLAGS=-update-bench writes the
 # tables into README.md.
 bench:
 	tests/peers.sh

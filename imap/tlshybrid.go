@@ -51,6 +51,9 @@ func (c *clientTLS) handshake(ctx context.Context, base net.Conn) (*tls.Conn, er
 	}
 	t := tls.Client(base, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
+		if !offers {
+			c.resume() // it may want a hybrid by now
+		}
 		return nil, err
 	}
 	if offers {
@@ -75,4 +78,11 @@ func (c *clientTLS) chosen(group tls.CurveID) {
 	} else {
 		c.has = true
 	}
+}
+
+// resume ends the pause.
+func (c *clientTLS) resume() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.paused = time.Time{}
 }

@@ -47,19 +47,22 @@ type acceptor struct {
 	memory  Looker                // nil: nothing can be answered at once
 	read    func([]byte) *Request // as Instant.Reader
 	replies [Reject + 1][]byte
-	buf     []byte // for a request, and for what follows it
+	buf     []byte // for a request, and one byte more
+	rest    []byte // for what comes behind a reply
 }
 
-// quickRequest is how long a request may be to be answered at once, in bytes: with names
-// and passwords as people have them it has less than 300.
-const quickRequest = 4 << 10
+// quickRequest is how long a request may be to be answered at once, in bytes: as long as
+// that of any Instant. One more is read, so that what follows the request is seen, here
+// and by the front-end, which is given these first.
+const quickRequest = 16 << 10
 
 func newAcceptor(s *Server) *acceptor {
 	a := &acceptor{server: s}
 	frontend, ok := s.frontend.(Instant)
 	memory, remembers := s.next.(Looker)
 	if ok && remembers {
-		a.memory, a.read, a.buf = memory, frontend.Reader(), make([]byte, 2*quickRequest)
+		a.memory, a.read = memory, frontend.Reader()
+		a.buf, a.rest = make([]byte, quickRequest+1), make([]byte, 4<<10)
 		for v := range a.replies {
 			a.replies[v] = []byte(frontend.Reply(Verdict(v)))
 		}
@@ -97,7 +100,7 @@ func (a *acceptor) run(l *Listener) error {
 func (a *acceptor) serve(fd int) {
 	n := 0
 	if a.memory != nil {
-		n, _ = unix.Read(fd, a.buf[:quickRequest]) // an error comes again
+		n, _ = unix.Read(fd, a.buf) // an error comes again
 	}
 	if n <= 0 {
 		a.server.admit(newClient(fd), nil)
@@ -105,18 +108,21 @@ func (a *acceptor) serve(fd int) {
 	}
 	raw := a.buf[:n]
 	defer clear(raw)
-	select {
-	case a.server.slots <- struct{}{}:
-	default:
-		a.server.admit(newClient(fd), append([]byte(nil), raw...))
+	if n <= quickRequest && a.server.allows(fd) && a.inPlace(fd, raw) {
+		unix.Close(fd)
 		return
 	}
-	answered := a.answer(fd, raw)
-	<-a.server.slots
-	if answered {
-		unix.Close(fd)
-	} else {
-		a.server.admit(newClient(fd), append([]byte(nil), raw...))
+	a.server.admit(newClient(fd), append([]byte(nil), raw...))
+}
+
+// inPlace answers, if it can be done at once and the listener has a place.
+func (a *acceptor) inPlace(fd int, raw []byte) (answered bool) {
+	select {
+	case a.server.slots <- struct{}{}:
+		defer func() { <-a.server.slots }()
+		return a.answer(fd, raw)
+	default:
+		return false
 	}
 }
 
@@ -135,7 +141,7 @@ func (a *acceptor) answer(fd int, raw []byte) (answered bool) {
 		start = time.Now()
 	}
 	req := a.read(raw)
-	if req == nil || !s.allows(fd) {
+	if req == nil {
 		return false
 	}
 	verdict := a.memory.Look(req)
@@ -161,13 +167,12 @@ func (a *acceptor) answer(fd int, raw []byte) (answered bool) {
 // bytes unread would reset the connection. To wait for its end instead would be a thread's
 // or a goroutine's work, and under load there are soon more of these than connections.
 func (a *acceptor) hangUp(fd int) {
-	rest := a.buf[quickRequest:]
-	if n, err := unix.Read(fd, rest); n == 0 && err == nil {
+	if n, err := unix.Read(fd, a.rest); n == 0 && err == nil {
 		return
 	}
 	unix.Shutdown(fd, unix.SHUT_RDWR)
 	for {
-		if n, err := unix.Read(fd, rest); n <= 0 && err != unix.EINTR {
+		if n, err := unix.Read(fd, a.rest); n <= 0 && err != unix.EINTR {
 			return
 		}
 	}

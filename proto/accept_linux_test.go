@@ -91,6 +91,9 @@ func TestInstant(t *testing.T) {
 		{"good\nmore", "accept", 0, 1},
 		{long[1:] + "\n", "tempfail", 1, 1},
 		{long + "\n", "tempfail", 0, 1},
+		// What follows is seen, wherever a read may have ended.
+		{long[1:] + "\n" + "more", "tempfail", 0, 1},
+		{long[:4095] + "\n" + "more", "tempfail", 0, 1},
 	} {
 		for _, half := range []bool{true, false} {
 			r, m, serve := rememberer(t, nil)
@@ -155,8 +158,11 @@ func TestInstantHasNoPlace(t *testing.T) {
 			t.Fatalf("after: got %q", got)
 		}
 	}
-	if m.looks.Load() == 0 {
-		t.Error("nothing was answered at once")
+	for end := time.Now().Add(10 * time.Second); m.looks.Load() == 0; {
+		if time.Now().After(end) {
+			t.Fatal("nothing was answered at once")
+		}
+		r.ask(t, "good\n")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 
 var (
 	benchFull   = flag.Bool("bench-full", false, "run TestBench: what answers cost, ours and the others'")
-	benchQuick  = flag.Bool("bench-quick", false, "with it: a minute, for a look")
+	benchQuick  = flag.Bool("bench-quick", false, "with it: some minutes, for a look")
 	benchTime   = flag.Duration("bench-time", time.Second, "with it: how long each server is asked in each round")
 	benchRounds = flag.Int("bench-rounds", 7, "with it: rounds")
 	updateBench = flag.Bool("update-bench", false, "with it: write the tables into README.md, and packaging/bench.svg")

@@ -57,6 +57,8 @@ func TestGrammar(t *testing.T) {
 		{"NUL alone", "\x00\n", no, nil},
 		{"password over max_password", "long\t" + strings.Repeat("p", 1025) + "\n", no, nil},
 		{"over-long", "alice\t" + strings.Repeat("p", 16<<10) + "\n", no, nil},
+		{"a line behind 4 KiB", filled(4<<10) + "bob\n", no, nil},
+		{"a line behind 16 KiB", filled(16<<10) + "bob\n", no, nil},
 		{"over-long, extended", "user=" + strings.Repeat("YWFh", 4<<10) + " pass=YQ==\n", no, nil},
 		{"32 KB", "user=" + strings.Repeat("YWFh", 4<<10) + " pass=" + strings.Repeat("YWFh", 4<<10) + "\n", no, nil},
 		{"1 MiB without LF", strings.Repeat("x", 1<<20), no, nil},
@@ -189,4 +191,10 @@ func TestGrammarPieces(t *testing.T) {
 func serverTOML(url string, more ...string) string {
 	return fmt.Sprintf("[[listen]]\nprotocol = \"readsocket\"\nsocket = SOCKET\nmode = \"0666\"\n"+
 		"[[server]]\nname = \"default\"\nurl = [%q]\n%s\n", url, strings.Join(more, "\n"))
+}
+
+// filled is a plain request that ends with its byte number size, where a read may end.
+func filled(size int) string {
+	const end = "\tpw\n"
+	return "alice@" + strings.Repeat("a", size-len("alice@")-len(end)) + end
 }

@@ -120,6 +120,7 @@ type fields struct {
 // parseFields reads the forms without TAB. The whole syntax comes before the
 // first Reject: what the administrator must mend is never called a wrong password.
 func (p *parser) parseFields(line []byte) (Message, error) {
+	clear(p.decoded)
 	p.decoded = p.decoded[:0]
 	f := fields{p: p}
 	for more := true; more; {
