@@ -7,10 +7,11 @@ BENCHTIME   ?= 1s
 ROUNDS      ?= 7
 BENCHFLAGS  ?=
 MINUTES     ?= 10
+SEQUENCES   ?= 100000
 STATICCHECK ?= v0.8.2
 GOVULNCHECK ?= v1.8.0
 
-.PHONY: all build install test soak demo fuzz bench microbench lint clean
+.PHONY: all build install test model soak demo fuzz bench microbench lint clean
 
 all: build
 
@@ -41,6 +42,11 @@ soak:
 	tests/peers.sh
 	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./tests -soak $(MINUTES)m
 	go test -count=1 -v -timeout 0 -run '^TestSoak$$' ./tests -soak $(MINUTES)m -soak-race=false
+
+# Many sequences of the cache's model, and each bug that it must find.
+model:
+	go test -timeout 60m -run '^TestModel$$' ./cache -sequences $(SEQUENCES) -v
+	go test -timeout 60m -run '^TestModelFinds$$' ./cache -mutations -v
 
 demo:
 	go run . demo
