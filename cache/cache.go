@@ -35,6 +35,7 @@ type Cache struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the flights
 
+	down   func(*proto.Request) bool // Options.Down, or nil
 	shards []shard
 }
 
@@ -53,7 +54,7 @@ type Options struct {
 	LoginTimeout time.Duration
 	// Down reports whether the server of a request cannot be reached, by what is known:
 	// every URL's last dial failed. It is called under a lock: it does not block, nor
-	// call back, nor allocate. nil: no grace is given.
+	// call back, nor allocate. nil: it always can, and no grace is given.
 	Down func(req *proto.Request) bool
 	Log  *slog.Logger
 }
@@ -67,6 +68,7 @@ func New(cfg Config, o Options) *Cache {
 		log:          o.Log,
 		keys:         newKeyer(),
 		epoch:        time.Now(),
+		down:         o.Down,
 		shards:       newShards(cfg),
 	}
 	if cfg.Grace > 0 && o.Down != nil {

@@ -40,9 +40,6 @@ func (g *grace) time() time.Duration {
 	return g.most
 }
 
-// down reports whether the request's server is known not to be reached.
-func (g *grace) down(req *proto.Request) bool { return g != nil && g.gone(req) }
-
 // given counts an Accept.
 func (g *grace) given(server string, req *proto.Request) {
 	g.mu.Lock()

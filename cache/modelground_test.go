@@ -26,7 +26,7 @@ func (o *oracle) ground(q question) ground {
 	g := ground{
 		accept: o.unmarked(q, 0, life),
 		reject: o.has(proto.Reject, o.lifetime(proto.Reject), account, same),
-		down:   grace > 0 && o.down[q.server].Load(),
+		down:   o.down[q.server].Load(),
 	}
 	if grace > 0 && life > 0 {
 		g.grace = o.unmarked(q, life, life+grace)

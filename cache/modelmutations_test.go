@@ -78,9 +78,9 @@ var mutations = []mutation{
 	{"a Look says all", 5, []string{"req.Trail.Source = m.source\n\treturn m.verdict", "if req.Trail.Source = m.source; m.verdict == proto.Reject {\n\t\treturn proto.TempFail\n\t}\n\treturn m.verdict"}},
 
 	// Grace.
-	{"grace is given while the server is down", 4, []string{"case e != nil && (down || c.grace.down(req)):", "case e != nil:"}},
-	{"and is said to be that", 11, []string{"case e != nil && e.expires > now:", "case e != nil && (e.expires > now || c.grace.down(req)):"}},
-	{"for a known outage", 8, []string{"case e != nil && (down || c.grace.down(req)):", "case e != nil && down:"}},
+	{"grace is given while the server is down", 4, []string{"case e != nil && (down || c.grace != nil && c.isDown(req)):", "case e != nil:"}},
+	{"and is said to be that", 11, []string{"case e != nil && e.expires > now:", "case e != nil && (e.expires > now || c.isDown(req)):"}},
+	{"for a known outage", 8, []string{"case e != nil && (down || c.grace != nil && c.isDown(req)):", "case e != nil && down:"}},
 	{"it ends", 40, []string{"now-c.grace.time())", "now-c.grace.time()-1)"}},
 	{"and not before", 25, []string{"now-c.grace.time())", "now-c.grace.time()/2)"}},
 	{"a login that reached nobody gives it", 67, []string{"errors.Is(f.err, proto.ErrUnreachable)", "errors.Is(nil, proto.ErrUnreachable)"}},
@@ -98,7 +98,7 @@ var mutations = []mutation{
 	{"and for each account", 1, []string{"return e.expires-now <= s.positive", "return len(s.flights) == 0 && e.expires-now <= s.positive"}},
 	{"one for an entry's life", 37, []string{"e.flags |= refreshed\n", ""}},
 	{"and again in the next", 41, []string{"if e.key == key {\n\t\t\t(*entries)[i] = fresh", "if e.key == key {\n\t\t\tfresh.flags = e.flags & refreshed\n\t\t\t(*entries)[i] = fresh"}},
-	{"none while the server is down", 19, []string{" || c.grace.down(req) {", " {"}},
+	{"none while the server is down", 19, []string{" || c.isDown(req) {", " {"}},
 	{"a hit does not wait for it", 1, []string{"c.refresh(s, m.due, account, route, req)", "c.refresh(s, m.due, account, route, req)\n\t\tm.verdict = proto.TempFail"}},
 	{"its OK renews", 28, []string{"if !f.void && !f.trail.NoStore {\n\t\t\ts.positive.put", "if !f.void && !f.trail.NoStore && !f.ahead {\n\t\t\ts.positive.put"}},
 	{"its NO removes", 11, []string{"s.positive.drop(f.account, f.key)", "if !f.ahead {\n\t\t\ts.positive.drop(f.account, f.key)\n\t\t}"}},

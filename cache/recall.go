@@ -19,18 +19,21 @@ func (c *Cache) recall(s *shard, account, key Key, req *proto.Request, down bool
 	}
 	switch {
 	case e != nil && e.expires > now:
-		if !s.due(e, account, now) || c.grace.down(req) {
+		if !s.due(e, account, now) || c.isDown(req) {
 			e = nil
 		}
 		return memory{proto.Accept, proto.SourceCache, e}
 	case s.negative.find(account, key, now) != nil:
 		return memory{verdict: proto.Reject, source: proto.SourceCache}
-	case e != nil && (down || c.grace.down(req)):
+	case e != nil && (down || c.grace != nil && c.isDown(req)):
 		c.grace.given(req.Trail.Server, req)
 		return memory{verdict: proto.Accept, source: proto.SourceGrace}
 	}
 	return memory{source: proto.SourceCache}
 }
+
+// isDown reports whether the request's server is known not to be reached.
+func (c *Cache) isDown(req *proto.Request) bool { return c.down != nil && c.down(req) }
 
 // again looks once more for a caller that would get a TempFail: the entry may have been
 // renewed, removed or marked since. unreachable: the caller's own login could not reach
