@@ -2,8 +2,10 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"imapauthd/proto"
@@ -65,6 +67,14 @@ func (p *pool) dial() {
 		p.topUp()
 		return
 	}
+	p.open--
+	if noDescriptors(err) && !p.health.sick() { // which says nothing about the server
+		p.fail(min(1, len(p.waiting)), fmt.Errorf("imap: connect to %s: %w", p.url, err))
+		if len(p.waiting) > 0 { // those ahead of demand would fail as well, at once, for ever
+			p.topUp()
+		}
+		return
+	}
 	took := now.Sub(start)
 	if p.health.failed(now, took) && p.ctx.Err() == nil {
 		p.log.Warn("the server cannot be reached", proto.KeyErr, err)
@@ -73,18 +83,27 @@ func (p *pool) dial() {
 		p.down.Store(true)
 		p.watch()
 	}
-	p.open--
 	// Others who wait have dials of their own, or get them now. Where that takes its
 	// time, and they have elsewhere to go, they are sent on.
 	n := min(1, len(p.waiting))
 	if p.others.Load() && took >= slowFailure {
 		n = len(p.waiting)
 	}
+	p.fail(n, &unreachable{p.url, err})
+	p.topUp()
+}
+
+// fail gives those n an error who have waited the longest. The caller holds mu.
+func (p *pool) fail(n int, err error) {
 	for _, w := range p.waiting[:n] {
-		w.got <- dialled{err: &unreachable{p.url, err}}
+		w.got <- dialled{err: err}
 	}
 	p.waiting = p.waiting[n:]
-	p.topUp()
+}
+
+// noDescriptors reports whether it is this machine that has no sockets left.
+func noDescriptors(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // connected takes a new connection in: the server can be reached. The caller holds mu.

@@ -114,6 +114,24 @@ func TestAfterAnOutage(t *testing.T) {
 	}
 }
 
+// TestWithoutDescriptors: dials that cannot begin here are not begun again and again for
+// logins that nobody has asked for.
+func TestWithoutDescriptors(t *testing.T) {
+	herdTest(t, func(t *testing.T, r *Router, f *farm, p *pool) {
+		crowd(t, r, 1000, 10*time.Millisecond, 9*time.Second)
+		f.kill()
+		f.mu.Lock()
+		f.short = true
+		before := f.tries
+		f.mu.Unlock()
+		crowd(t, r, 100, 10*time.Millisecond, 9*time.Second)
+		pass(time.Minute)
+		if n := f.tries - before; n > 500 || r.Down(alice) { // a login has some begun ahead of the next
+			t.Errorf("100 logins made %d dials; down: %v", n, r.Down(alice))
+		}
+	})
+}
+
 // TestNobodyAsksAnyMore: connections that expire are not dialled again.
 func TestNobodyAsksAnyMore(t *testing.T) {
 	herdTest(t, func(t *testing.T, r *Router, f *farm, p *pool) {

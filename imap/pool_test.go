@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 type farm struct {
 	dialTime, loginTime time.Duration
 	down                bool // dials are refused
+	short               bool // there is no descriptor for them
 	hang                bool // they are not answered
 	mute                bool // no greeting
 	bye                 bool // for a greeting
@@ -63,6 +65,9 @@ func (f *farm) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	f.trying--
 	if err == nil && f.down {
 		err = errors.New("refused")
+	}
+	if err == nil && f.short {
+		err = &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}
 	}
 	if err != nil {
 		return nil, err

@@ -138,9 +138,9 @@ func TestProberInACrowd(t *testing.T) {
 	outageTest(t, "swallows", 16, func(t *testing.T, r *Router, p *pool) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		for range 200 {
+		for i := range 200 {
 			wg.Go(func() {
-				r.Authenticate(ctx, &proto.Request{Authcid: "bob", Password: proto.NewPassword("x")})
+				r.Authenticate(ctx, &proto.Request{Authcid: fmt.Sprint("bob", i), Password: proto.NewPassword("x")})
 			})
 		}
 		time.Sleep(time.Second)
@@ -170,7 +170,7 @@ func TestProberBesideLogins(t *testing.T) {
 				f.breaks(false, true)
 			}
 			wg.Go(func() {
-				r.Authenticate(ctx, &proto.Request{Authcid: "bob", Password: proto.NewPassword("x")})
+				r.Authenticate(ctx, &proto.Request{Authcid: fmt.Sprint("bob", i), Password: proto.NewPassword("x")})
 			})
 		}
 		time.Sleep(time.Minute)
@@ -237,6 +237,7 @@ func TestUnreachable(t *testing.T) {
 		"bye for a greeting":      {[]*farm{{bye: true}}, true},
 		"PREAUTH":                 {[]*farm{{greeting: "* PREAUTH come in"}}, true},
 		"each in its way":         {[]*farm{{mute: true}, {down: true}}, true},
+		"no descriptor here":      {[]*farm{{short: true}, {down: true}}, false},
 		"a login unanswered":      {[]*farm{{loginTime: time.Hour}}, false},
 		"hung up on":              {[]*farm{{answer: hangUp}}, false},
 		"limit":                   {[]*farm{{answer: says("NO [LIMIT] later")}}, false},
@@ -267,9 +268,9 @@ func TestUnreachableOurselves(t *testing.T) {
 	withFarm(t, func(c *Config) { c.Connections = 1 }, func(t *testing.T, r *Router, p *pool) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
-		for range maxWaiting + 1 {
+		for i := range maxWaiting + 1 {
 			wg.Go(func() {
-				_, err := r.Authenticate(ctx, &proto.Request{Authcid: "a", Password: proto.NewPassword("b")})
+				_, err := r.Authenticate(ctx, &proto.Request{Authcid: fmt.Sprint("a", i), Password: proto.NewPassword("b")})
 				if errors.Is(err, proto.ErrUnreachable) {
 					t.Error(err)
 				}

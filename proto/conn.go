@@ -174,7 +174,10 @@ func (c *Conn) report(start time.Time, d decision, verdict Verdict, err error) {
 	switch {
 	case err == ErrDenied:
 		return // admit has said who
-	case err == ErrBusy, ours && d.mechanism != "" && (d.trail.Source == SourceFrontend || d.trail.Source == SourceRouter):
+	case err == ErrBusy,
+		// Bounds on logins: who guesses reaches them as often as he likes.
+		ours && verdict == TempFail && d.trail.Source == SourceIMAP && refusal != ErrDeadline && refusal != ErrShutdown,
+		ours && d.mechanism != "" && (d.trail.Source == SourceFrontend || d.trail.Source == SourceRouter):
 		s.limited.Log(s.log, level, refusal.Reason, "request refused", slog.String(KeyVerdict, verdict.String()), slog.Any(KeyErr, err))
 		return
 	}
