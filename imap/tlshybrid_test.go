@@ -146,3 +146,21 @@ func TestHybridAfterFailure(t *testing.T) {
 		}
 	})
 }
+
+// TestHybridWantedOfLate: a server that comes to want a hybrid alone is offered one again
+// after the first handshake that fails without.
+func TestHybridWantedOfLate(t *testing.T) {
+	hybridTest(t, tls.VersionTLS13, classical, func(t *testing.T, cfg *tls.Config, dial func() (bool, *warmConn, error)) {
+		dial()
+		if hybrid, _, err := dial(); err != nil || hybrid {
+			t.Fatalf("before: got %v, %v", hybrid, err)
+		}
+		cfg.CurvePreferences = []tls.CurveID{tls.X25519MLKEM768}
+		if _, _, err := dial(); err == nil {
+			t.Error("the server did without")
+		}
+		if hybrid, _, err := dial(); err != nil || !hybrid {
+			t.Errorf("after: got %v, %v", hybrid, err)
+		}
+	})
+}
